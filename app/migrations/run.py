@@ -1,0 +1,83 @@
+"""Bring a database to this code's schema, or say why that cannot be."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+UPGRADE_LOCK = 7_301_926
+"""An advisory lock on PostgreSQL, so that two processes starting at once do not both migrate."""
+
+
+class DatabaseNewerThanCode(Exception):
+    """The database was migrated by a newer release than this one."""
+
+
+class MigrationBroke(Exception):
+    """A migration left rows that point nowhere."""
+
+
+def config_for(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+async def migrate(url: str) -> None:
+    """Upgrade to the newest revision. Raises `DatabaseNewerThanCode`, `MigrationBroke`."""
+    await run_on(url, _upgrade)
+
+
+async def run_on(url: str, work: "object") -> None:
+    """Run a synchronous function on a connection of its own."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        await asyncio.to_thread(Path(parsed.database).parent.mkdir, parents=True, exist_ok=True)
+    engine = create_async_engine(
+        parsed.set(drivername=DRIVERS[parsed.get_backend_name()]), poolclass=NullPool
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(work)  # type: ignore[arg-type]
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    scripts = ScriptDirectory.from_config(config_for())
+    current = revision_of(connection)
+    if current is not None:
+        try:
+            scripts.get_revision(current)
+        except CommandError:
+            raise DatabaseNewerThanCode(
+                f"The database is at revision {current}, which this release does not know. "
+                "Run the newer release, or restore a backup made with this one."
+            ) from None
+    connection.commit()
+    if connection.dialect.name == "sqlite":
+        # With foreign keys on, rebuilding a parent table deletes its children in silence.
+        connection.execute(text("PRAGMA foreign_keys=OFF"))
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+        connection.commit()
+        command.upgrade(config_for(connection), "head")
+        if orphans := connection.execute(text("PRAGMA foreign_key_check")).all():
+            raise MigrationBroke(f"rows that point nowhere: {orphans[:5]}")
+    else:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
+        command.upgrade(config_for(connection), "head")

@@ -1,0 +1,149 @@
+"""The double-entry ledger: accounts, postings, entries, lots (FIN-1, PTS-3).
+
+What holds at every moment, and `regulars check ledger` proves:
+
+- the entries of a posting add up to 0 in each unit;
+- an account's `balance` − `debt` = Σ its entries;
+- an account's `balance` = Σ what remains of its lots; a debt means that nothing remains.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlmodel import Field, Index
+
+from app.core.db import Choice, Json, UtcDateTime
+from app.models.base import Long, Row
+
+
+class AccountKind(StrEnum):
+    CASH = "CASH"
+    BONUS = "BONUS"
+    POINTS = "POINTS"
+    GROWTH = "GROWTH"
+
+
+class SystemAccount(StrEnum):
+    """The other side of a posting. These carry entries and no balance, so nothing is hot."""
+
+    PAYMENTS_RECEIVED = "payments_received"
+    BONUS_ISSUED = "bonus_issued"
+    POINTS_ISSUED = "points_issued"
+    POINTS_SPENT = "points_spent"
+    GROWTH_ISSUED = "growth_issued"
+    REVENUE = "revenue"
+    EXPIRED = "expired"
+    ADJUSTMENTS = "adjustments"
+
+
+class Account(Row, table=True):
+    """One kind of value of one card, in minor units, points or growth."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("card_id", "kind"),
+        CheckConstraint("balance >= 0", name="balance_never_negative"),
+        CheckConstraint("debt >= 0 AND (debt = 0 OR balance = 0)", name="debt_only_when_empty"),
+    )
+
+    card_id: UUID = Field(foreign_key="cards.id")
+    kind: AccountKind = Field(sa_type=Choice(AccountKind))
+    unit: str = Field(max_length=8)
+    balance: int = Long(default=0)
+    debt: int = Long(default=0)
+
+
+class PostingKind(StrEnum):
+    EARN = "EARN"
+    EARN_REVERSAL = "EARN_REVERSAL"
+    SPEND = "SPEND"
+    SPEND_REVERSAL = "SPEND_REVERSAL"
+    EXPIRE = "EXPIRE"
+    ADJUST = "ADJUST"
+    TOP_UP = "TOP_UP"
+    MERGE = "MERGE"
+    MERGE_UNDO = "MERGE_UNDO"
+
+
+class Posting(Row, table=True):
+    """One movement of value. Its cause is unique forever, so what runs twice posts once."""
+
+    __tablename__ = "postings"
+    __table_args__ = (UniqueConstraint("cause_kind", "cause_id"),)
+
+    group_id: UUID = Field(foreign_key="nodes.id")
+    kind: PostingKind = Field(sa_type=Choice(PostingKind))
+    cause_kind: str = Field(max_length=32)
+    cause_id: UUID
+    reverses_id: UUID | None = Field(default=None, foreign_key="postings.id", index=True)
+    scheme_id: UUID = Field(foreign_key="schemes.id")
+    store_id: UUID | None = Field(default=None, foreign_key="nodes.id")
+    actor_kind: str = Field(max_length=16)
+    actor_id: UUID | None = None
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Entry(Row, table=True):
+    """One side of a posting: on a card's account or on a system account, never both."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        Index("ix_entries_account", "account_id", "id"),
+        CheckConstraint("(account_id IS NULL) <> (system_account IS NULL)", name="one_account"),
+        CheckConstraint("amount <> 0", name="amount_not_zero"),
+    )
+
+    posting_id: UUID = Field(foreign_key="postings.id", index=True)
+    account_id: UUID | None = Field(default=None, foreign_key="accounts.id")
+    system_account: SystemAccount | None = Field(default=None, sa_type=Choice(SystemAccount))
+    unit: str = Field(max_length=8)
+    amount: int = Long()
+    balance_after: int | None = Long(default=None)
+
+
+_remains = text("remaining > 0")
+
+
+class Lot(Row, table=True):
+    """Value that arrived together: when it expires and where it may be spent.
+
+    `origin_id` is the posting that first brought the value; a merge moves lots to another account
+    as new rows that keep their origin, time and expiry.
+    """
+
+    __tablename__ = "lots"
+    __table_args__ = (
+        Index(
+            "ix_lots_spending_order",
+            "account_id",
+            "expires_at",
+            "earned_at",
+            sqlite_where=_remains,
+            postgresql_where=_remains,
+        ),
+        CheckConstraint("remaining >= 0 AND remaining <= amount", name="remaining_within"),
+    )
+
+    account_id: UUID = Field(foreign_key="accounts.id", index=True)
+    origin_id: UUID = Field(foreign_key="postings.id", index=True)
+    moved_from_id: UUID | None = Field(default=None, foreign_key="lots.id", index=True)
+    amount: int = Long()
+    remaining: int = Long()
+    earned_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    restriction: dict[str, Any] | None = Field(default=None, sa_type=Json)
+
+
+class LotMovement(Row, table=True):
+    """How much a posting took from a lot (negative) or gave back to it (positive)."""
+
+    __tablename__ = "lot_movements"
+    __table_args__ = (CheckConstraint("amount <> 0", name="amount_not_zero"),)
+
+    posting_id: UUID = Field(foreign_key="postings.id", index=True)
+    lot_id: UUID = Field(foreign_key="lots.id", index=True)
+    amount: int = Long()

@@ -1,0 +1,66 @@
+"""What members bought, as a till or a partner reports it (PTS-1)."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlmodel import Field, Index
+
+from app.core.db import UtcDateTime
+from app.models.base import Long, Row
+
+
+class Purchase(Row, table=True):
+    """One bill. `net_amount` is what was paid by net-receipt methods, without tax."""
+
+    __tablename__ = "purchases"
+    __table_args__ = (
+        UniqueConstraint("store_id", "order_number"),
+        Index("ix_purchases_card", "card_id", "id"),
+        CheckConstraint("total_amount >= 0 AND net_amount >= 0", name="amounts"),
+        CheckConstraint(
+            "refunded_net_amount >= 0 AND refunded_net_amount <= net_amount", name="refunded"
+        ),
+    )
+
+    group_id: UUID = Field(foreign_key="nodes.id")
+    card_id: UUID = Field(foreign_key="cards.id")
+    store_id: UUID = Field(foreign_key="nodes.id")
+    terminal_id: UUID = Field(foreign_key="terminals.id")
+    order_number: str = Field(max_length=64)
+    currency: str = Field(max_length=3)
+    total_amount: int = Long()
+    tax_amount: int = Long()
+    net_amount: int = Long()
+    refunded_net_amount: int = Long(default=0)
+    points_unit: int = Long()
+    points_rate: int = Long()
+    points_earned: int = Long()
+    points_taken_back: int = Long(default=0)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PurchasePayment(Row, table=True):
+    """How a part of a bill was paid; whether that earned is kept as it was on the day."""
+
+    __tablename__ = "purchase_payments"
+    __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
+
+    purchase_id: UUID = Field(foreign_key="purchases.id", index=True)
+    payment_method_id: UUID = Field(foreign_key="payment_methods.id")
+    amount: int = Long()
+    is_net_receipt: bool
+
+
+class PurchaseRefund(Row, table=True):
+    """A part or the whole of a purchase given back, and the points that went with it."""
+
+    __tablename__ = "purchase_refunds"
+    __table_args__ = (CheckConstraint("net_amount > 0 AND points_taken >= 0", name="amounts"),)
+
+    purchase_id: UUID = Field(foreign_key="purchases.id", index=True)
+    net_amount: int = Long()
+    points_taken: int = Long()
+    reason: str = Field(max_length=200)
+    refunded_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,178 @@
+"""The audit log: every act of staff and partners, sealed into one chain of hashes (SEC-3).
+
+`record` writes in the act's own transaction. `seal` gives what was written its place in the
+group's chain; a job runs it every second. `verify` recomputes the chain and names the first row
+that does not fit; keep the head it prints outside the database, and a cut-off tail shows too.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import bindparam, null
+from sqlmodel import col, func, select, update
+
+from app.core.crypto import fingerprint
+from app.core.db import Transaction, light, statement
+from app.models.operations import AuditRecord
+from app.services.actors import Actor
+
+SEAL_BATCH = 1_000
+VERIFY_BATCH = 2_000
+GENESIS = "0" * 64
+
+unsealed = statement(
+    select(AuditRecord)
+    .where(col(AuditRecord.sequence).is_(None))
+    .order_by(col(AuditRecord.id))
+    .limit(SEAL_BATCH)
+    .with_for_update(skip_locked=True),
+    into=AuditRecord,
+)
+
+
+class Head(NamedTuple):
+    sequence: int | None
+    hash: str | None
+
+
+head_of_group = statement(
+    select(AuditRecord.sequence, AuditRecord.hash)
+    .where(col(AuditRecord.group_id) == bindparam("group_id"), col(AuditRecord.sequence) != null())
+    .order_by(col(AuditRecord.sequence).desc())
+    .limit(1),
+    into=Head,
+)
+give_place = statement(
+    update(AuditRecord)
+    .where(col(AuditRecord.id) == bindparam("record_id"), col(AuditRecord.sequence).is_(None))
+    .values(
+        sequence=bindparam("place"), previous_hash=bindparam("before"), hash=bindparam("sealed")
+    )
+)
+sealed_after = statement(
+    select(AuditRecord)
+    .where(
+        col(AuditRecord.group_id) == bindparam("group_id"),
+        col(AuditRecord.sequence) > bindparam("after"),
+    )
+    .order_by(col(AuditRecord.sequence))
+    .limit(VERIFY_BATCH),
+    into=AuditRecord,
+)
+count_unsealed = statement(
+    select(func.count()).select_from(AuditRecord).where(col(AuditRecord.sequence).is_(None)),
+    into=int,
+)
+new_record = light(AuditRecord)
+
+
+async def record(
+    tx: Transaction,
+    actor: Actor,
+    action: str,
+    *,
+    object_kind: str,
+    object_id: UUID | None,
+    now: datetime,
+    node_id: UUID | None = None,
+    request_id: str = "",
+    **details: Any,
+) -> None:
+    """Write down what an actor did. Details name things by id and never hold personal data."""
+    await tx.insert(
+        new_record(
+            group_id=actor.group_id,
+            node_id=node_id,
+            actor_kind=actor.kind.value,
+            actor_id=actor.id,
+            action=action,
+            object_kind=object_kind,
+            object_id=object_id,
+            details={key: _plain(value) for key, value in details.items()},
+            request_id=request_id,
+            recorded_at=now,
+        )
+    )
+
+
+async def seal(tx: Transaction) -> int:
+    """Chain a batch of records, oldest first; how many there were. One process at a time."""
+    records = await tx.all(unsealed)
+    heads: dict[UUID, tuple[int, str]] = {}
+    for row in records:
+        if row.group_id not in heads:
+            head = await tx.one(head_of_group, group_id=row.group_id)
+            heads[row.group_id] = (head.sequence or 0, head.hash or "") if head else (0, GENESIS)
+        sequence, before = heads[row.group_id]
+        sealed = hash_of(row, sequence + 1, before)
+        await tx.changed(
+            give_place, record_id=row.id, place=sequence + 1, before=before, sealed=sealed
+        )
+        heads[row.group_id] = (sequence + 1, sealed)
+    return len(records)
+
+
+class Broken(NamedTuple):
+    """Where a chain stops being true."""
+
+    sequence: int
+    why: str
+
+
+class Verdict(NamedTuple):
+    """What verifying a group's chain found; `head` is worth keeping outside the database."""
+
+    checked: int
+    head: str
+    broken: Broken | None
+    unsealed: int
+
+
+async def verify(tx: Transaction, *, group_id: UUID) -> Verdict:
+    """Recompute a group's chain from its beginning."""
+    sequence, before = 0, GENESIS
+    while rows := await tx.all(sealed_after, group_id=group_id, after=sequence):
+        for row in rows:
+            broken = _fault(row, sequence + 1, before)
+            if broken:
+                return Verdict(sequence, before, Broken(sequence + 1, broken), 0)
+            assert row.hash is not None
+            sequence, before = sequence + 1, row.hash
+    return Verdict(sequence, before, None, await tx.one(count_unsealed) or 0)
+
+
+def _fault(row: AuditRecord, sequence: int, before: str) -> str | None:
+    if row.sequence != sequence:
+        return f"record {sequence} is missing"
+    if row.previous_hash != before:
+        return f"record {sequence} does not follow the one before it"
+    if row.hash != hash_of(row, sequence, before):
+        return f"record {sequence} was changed"
+    return None
+
+
+def hash_of(row: AuditRecord, sequence: int, before: str) -> str:
+    """The hash that seals a record: over the one before it and all its own columns."""
+    columns: Sequence[Any] = (
+        before,
+        sequence,
+        row.id,
+        row.group_id,
+        row.node_id,
+        row.actor_kind,
+        row.actor_id,
+        row.action,
+        row.object_kind,
+        row.object_id,
+        row.details,
+        row.request_id,
+        row.recorded_at.isoformat(),
+    )
+    return fingerprint(orjson.dumps(columns, option=orjson.OPT_SORT_KEYS))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | str | bool | list | None) else str(value)

@@ -1,0 +1,109 @@
+"""The outbox: work written down in a transaction and done after it, at least once.
+
+A worker leases a job, does it, and marks it done in the transaction of its effect where it has
+one. A worker that dies lets its lease run out, and another takes over.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import bindparam, or_
+from sqlmodel import col, func, select, update
+
+from app.core.db import Transaction, every_column, light, statement, upsert, values_of
+from app.models.operations import Job
+
+ATTEMPTS_MAX = 8
+LEASE = timedelta(seconds=60)
+LEASE_BATCH = 20
+TOPIC = "jobs"
+"""Announced when work was written down, so that idle workers wake."""
+
+write_down = upsert(
+    lambda insert: (
+        insert(Job).values(every_column(Job)).on_conflict_do_nothing(index_elements=["unique_key"])
+    )
+)
+is_open = (col(Job.done_at).is_(None)) & (col(Job.failed_at).is_(None))
+due = (
+    select(Job.id)
+    .where(
+        is_open,
+        col(Job.run_at) <= bindparam("now", type_=Job.__table__.c.run_at.type),  # type: ignore[attr-defined]
+        or_(
+            col(Job.lease_until).is_(None),
+            col(Job.lease_until) <= bindparam("now", type_=Job.__table__.c.run_at.type),  # type: ignore[attr-defined]
+        ),
+    )
+    .order_by(col(Job.run_at), col(Job.id))
+    .limit(LEASE_BATCH)
+    .with_for_update(skip_locked=True)
+)
+lease_due = statement(
+    update(Job)
+    .where(col(Job.id).in_(due))
+    .values(
+        lease_until=bindparam("lease_end", type_=Job.__table__.c.run_at.type),  # type: ignore[attr-defined]
+        owner=bindparam("worker"),
+        attempts=col(Job.attempts) + 1,
+    )
+    .returning(*Job.__table__.columns),  # type: ignore[attr-defined]
+    into=Job,
+)
+mark_done = statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"), col(Job.done_at).is_(None))
+    .values(done_at=bindparam("finished_at"), payload=bindparam("emptied"), lease_until=None)
+)
+put_back = statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"))
+    .values(run_at=bindparam("again_at"), lease_until=None, error=bindparam("why"))
+)
+give_up = statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"))
+    .values(failed_at=bindparam("finished_at"), lease_until=None, error=bindparam("why"))
+)
+count_open = statement(select(func.count()).select_from(Job).where(is_open), into=int)
+oldest_open = statement(select(func.min(Job.run_at)).where(is_open), into=datetime)
+new_job = light(Job)
+
+
+async def enqueue(
+    tx: Transaction,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    now: datetime,
+    unique_key: str | None = None,
+) -> None:
+    """Write work down, to be done after this transaction commits.
+
+    A job whose `unique_key` was ever written down before is dropped in silence.
+    """
+    job = new_job(
+        kind=kind, payload=orjson.dumps(payload).decode(), unique_key=unique_key, run_at=now
+    )
+    await tx.changed(write_down, **values_of(job))
+    tx.announce(TOPIC, {})
+
+
+async def lease(tx: Transaction, *, worker: str, now: datetime) -> list[Job]:
+    """Take due jobs for a while; nobody else gets them before the lease ends."""
+    return await tx.all(lease_due, now=now, lease_end=now + LEASE, worker=worker)
+
+
+async def done(tx: Transaction, *, job_id: UUID, now: datetime) -> None:
+    await tx.changed(mark_done, job_id=job_id, finished_at=now, emptied="{}")
+
+
+async def failed(tx: Transaction, *, job: Job, why: str, now: datetime) -> None:
+    """Try again later, each time later than before; after the last attempt give up, visibly."""
+    if job.attempts >= ATTEMPTS_MAX:
+        await tx.changed(give_up, job_id=job.id, finished_at=now, why=why[:200])
+    else:
+        again_at = now + timedelta(seconds=2**job.attempts)
+        await tx.changed(put_back, job_id=job.id, again_at=again_at, why=why[:200])

@@ -1,0 +1,59 @@
+"""Limits in fixed windows of time, counted in the database so that all processes share them."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import bindparam
+from sqlmodel import col, delete
+
+from app.core.db import Transaction, every_column, light, statement, upsert, values_of
+from app.core.errors import TooManyRequests
+from app.models.operations import RateCount
+
+count_one = upsert(
+    lambda insert: (
+        insert(RateCount)
+        .values(every_column(RateCount))
+        .on_conflict_do_update(
+            index_elements=["subject", "window_start"], set_={"count": RateCount.count + 1}
+        )
+        .returning(col(RateCount.count))
+    ),
+    into=int,
+)
+forget_before = statement(
+    delete(RateCount).where(col(RateCount.window_start) < bindparam("before"))
+)
+new_count = light(RateCount)
+
+
+async def count(tx: Transaction, *, subject: str, window: timedelta, now: datetime) -> int:
+    """Count one event of a subject; how many this window has seen, this one included."""
+    row = new_count(subject=subject, window_start=_window_start(now, window), count=1)
+    counted = await tx.one(count_one, **values_of(row))
+    assert counted is not None
+    return counted
+
+
+async def spend(
+    tx: Transaction, *, subject: str, at_most: int, window: timedelta, now: datetime
+) -> None:
+    """Count one event; raise `TooManyRequests` when the window has seen more than allowed."""
+    if await count(tx, subject=subject, window=window, now=now) > at_most:
+        raise TooManyRequests(
+            "Too many requests; try again later.", retry_after_s=seconds_left(now, window)
+        )
+
+
+def seconds_left(now: datetime, window: timedelta) -> int:
+    """Until the current window ends."""
+    return int((_window_start(now, window) + window - now).total_seconds()) + 1
+
+
+async def forget(tx: Transaction, *, before: datetime) -> int:
+    """Drop windows long past; a job calls this."""
+    return await tx.changed(forget_before, before=before)
+
+
+def _window_start(now: datetime, window: timedelta) -> datetime:
+    seconds = int(window.total_seconds())
+    return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)

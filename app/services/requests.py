@@ -1,0 +1,87 @@
+"""Request keys: a mutation that moves value happens once and answers the same again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import bindparam
+from sqlmodel import col, select
+
+from app.core.crypto import fingerprint
+from app.core.db import Transaction, every_column, light, statement, upsert, values_of
+from app.core.errors import BadInput, DomainError
+from app.core.ids import new_id
+from app.models.operations import RequestRecord
+
+REQUEST_KEY_CHARS_MAX = 64
+
+claim_key = upsert(
+    lambda insert: (
+        insert(RequestRecord)
+        .values(every_column(RequestRecord))
+        .on_conflict_do_nothing()
+        .returning(col(RequestRecord.id))
+    ),
+    into=UUID,
+)
+by_key = statement(
+    select(RequestRecord).where(
+        col(RequestRecord.principal_id) == bindparam("principal_id"),
+        col(RequestRecord.operation) == bindparam("operation"),
+        col(RequestRecord.request_key) == bindparam("request_key"),
+    ),
+    into=RequestRecord,
+)
+new_record = light(RequestRecord)
+
+
+class RequestKeyReused(DomainError):
+    """The same request key came with another input."""
+
+    def __init__(self) -> None:
+        super().__init__("This request key was already used for a different request.")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer's id, and whether an earlier request already made it."""
+
+    answer_id: UUID
+    is_replay: bool
+
+
+async def claim(
+    tx: Transaction,
+    *,
+    principal_id: UUID,
+    operation: str,
+    request_key: str,
+    input: dict[str, Any],  # noqa: A002  # what the mutation was given
+    now: datetime,
+) -> Claim:
+    """Take the request key for this principal and operation, or find what it stands for.
+
+    While the same key is in flight elsewhere, this waits for it: on PostgreSQL the insert waits
+    for the other's commit, on SQLite there is one writer. Raises `RequestKeyReused`.
+    """
+    if not 1 <= len(request_key) <= REQUEST_KEY_CHARS_MAX:
+        raise BadInput(f"requestKey must have 1 to {REQUEST_KEY_CHARS_MAX} characters.")
+    record = new_record(
+        principal_id=principal_id,
+        operation=operation,
+        request_key=request_key,
+        fingerprint=fingerprint(orjson.dumps(input, default=str, option=orjson.OPT_SORT_KEYS)),
+        answer_id=new_id(),
+        recorded_at=now,
+    )
+    if await tx.one(claim_key, **values_of(record)):
+        return Claim(record.answer_id, is_replay=False)
+    earlier = await tx.one(
+        by_key, principal_id=principal_id, operation=operation, request_key=request_key
+    )
+    assert earlier is not None
+    if earlier.fingerprint != record.fingerprint:
+        raise RequestKeyReused
+    return Claim(earlier.answer_id, is_replay=True)

@@ -1,0 +1,158 @@
+"""Everything that can be set, read once from the environment (`REGULARS_…`) and then frozen.
+
+A secret has no default outside the demo: `Settings.demo()` makes them from nothing and says so.
+"""
+
+import base64
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.core.crypto import Keyring
+from app.core.member_code import MemberCodeKey, MemberCodes
+
+KEY_BYTES = 32
+
+
+class Mode(StrEnum):
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WeChatAppSettings(Frozen):
+    """A mini-program or an official account, as registered at WeChat."""
+
+    app_id: str
+    secret: SecretStr
+    kind: Literal["mini_program", "official_account"] = "mini_program"
+
+
+class WeChatSettings(Frozen):
+    apps: tuple[WeChatAppSettings, ...] = ()
+    base_url: str = "https://api.weixin.qq.com"
+    open_base_url: str = "https://open.weixin.qq.com"
+
+
+class SmsSettings(Frozen):
+    """Tencent Cloud SMS. The templates' one parameter each is the code."""
+
+    base_url: str = "https://sms.tencentcloudapi.com"
+    secret_id: str = ""
+    secret_key: SecretStr = SecretStr("")
+    sdk_app_id: str = ""
+    sign_name: str = ""
+    code_template_id: str = ""
+
+
+class MailSettings(Frozen):
+    host: str = ""
+    port: int = 587
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    sender: str = ""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class OidcSettings(Frozen):
+    """An OpenID Connect provider members may sign in with."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    trust_email: bool = False
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="REGULARS_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    mode: Mode = Mode.PRODUCTION
+    database_url: str = "sqlite:///.data/regulars.db"
+    read_database_url: str | None = None
+    database_connections: int = Field(default=10, ge=2, le=200)
+    public_url: str = "http://localhost:8000"
+    group_code: str = "regulars"
+    """The code of the group that members of this deployment belong to."""
+
+    encryption_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Key id → 32 bytes in base64. The last one encrypts; the others still decrypt."""
+    index_key: SecretStr | None = None
+    encryption_algorithm: Literal["aes-gcm", "sm4-gcm"] = "aes-gcm"
+    member_code_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Key id → 32 bytes in base64. The last one makes codes; the others still open them."""
+
+    access_token_life: timedelta = timedelta(minutes=10)
+    refresh_token_life: timedelta = timedelta(days=60)
+    staff_session_life: timedelta = timedelta(hours=12)
+
+    allowed_origins: frozenset[str] = frozenset()
+    trusted_proxies: str = "127.0.0.1"
+    graphiql: bool = False
+    head_timeout_s: float = 10.0
+    stop_timeout_s: int = 30
+
+    wechat: WeChatSettings = WeChatSettings()
+    sms: SmsSettings = SmsSettings()
+    mail: MailSettings = MailSettings()
+    oidc: tuple[OidcSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _secrets_are_there(self) -> Self:
+        for name in ("encryption_keys", "index_key", "member_code_keys"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"REGULARS_{name.upper()} is missing: `regulars keys` prints fresh ones"
+                )
+        return self
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        keys = {key_id: _key(secret) for key_id, secret in self.encryption_keys.items()}
+        assert self.index_key is not None
+        return Keyring(
+            keys, list(keys)[-1], _key(self.index_key), algorithm=self.encryption_algorithm
+        )
+
+    @cached_property
+    def member_codes(self) -> MemberCodes:
+        keys = [MemberCodeKey(key_id, _key(s)) for key_id, s in self.member_code_keys.items()]
+        return MemberCodes(keys[::-1])
+
+    @property
+    def is_production(self) -> bool:
+        return self.mode is Mode.PRODUCTION
+
+
+class SettingsInvalid(Exception):
+    """The settings cannot be used; the text is one line that says which and why."""
+
+
+def read_settings(**given: object) -> Settings:
+    """Settings from the environment and what is given; raises `SettingsInvalid` in one line."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsInvalid(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _key(secret: SecretStr) -> bytes:
+    return base64.b64decode(secret.get_secret_value())
+
+
+def data_folder(settings: Settings) -> Path:
+    """Where the embedded database lies."""
+    return Path(settings.database_url.removeprefix("sqlite:///")).parent

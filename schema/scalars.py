@@ -1,0 +1,54 @@
+"""Scalars and small shared types: 64-bit integers, money, ids."""
+
+from typing import Any, NewType, Self
+
+import strawberry
+from graphql import GraphQLError
+
+from app.core.money import Money as MoneyValue
+
+INT64_MAX = 2**63 - 1
+
+
+def _long(value: Any) -> int:
+    # bool is an int in Python, and no amount.
+    if type(value) is not int or not -INT64_MAX - 1 <= value <= INT64_MAX:
+        raise GraphQLError(f"Long must be a whole number of at most 64 bits: {str(value)[:40]}")
+    return value
+
+
+Long = NewType("Long", int)
+CurrencyCode = NewType("CurrencyCode", str)
+
+LONG = strawberry.scalar(
+    name="Long",
+    description="A whole number of up to 64 bits: minor units, points, growth.",
+    serialize=int,
+    parse_value=_long,
+)
+CURRENCY_CODE = strawberry.scalar(
+    name="CurrencyCode",
+    description="A currency's ISO 4217 code, such as CNY.",
+    serialize=str,
+    parse_value=str,
+)
+SCALARS: dict[object, Any] = {Long: LONG, CurrencyCode: CURRENCY_CODE}
+
+
+@strawberry.type(description="An amount of money.")
+class Money:
+    amount: Long = strawberry.field(description="In the currency's minor units: 12.50 CNY is 1250.")
+    currency: CurrencyCode = strawberry.field(description="The currency of the amount.")
+
+    @classmethod
+    def of(cls, amount: int, currency: str) -> Self:
+        return cls(amount=Long(amount), currency=CurrencyCode(currency))
+
+
+@strawberry.input(description="An amount of money.")
+class MoneyInput:
+    amount: Long = strawberry.field(description="In the currency's minor units: 12.50 CNY is 1250.")
+    currency: CurrencyCode = strawberry.field(description="The currency of the amount.")
+
+    def value(self) -> MoneyValue:
+        return MoneyValue(self.amount, self.currency)

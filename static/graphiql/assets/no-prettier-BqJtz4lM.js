@@ -1,0 +1,1 @@
+const e=e=>e;var t={};export{t as default,e as format};
