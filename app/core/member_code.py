@@ -3,8 +3,9 @@
 A code is the digit 8 — a till's scanner thus tells it from WeChat Pay codes (10–15…) and Alipay
 codes (16–30…) — and 17 digits: a keyed permutation of the card's nine-digit serial number and an
 eight-digit tag. The tag is a MAC over the serial and the minute ("step"), so a code says nothing
-about the member, and a guessed one is accepted with probability 2 in 10^8 at most, if a card with
-that serial exists at all. Once only: the caller stores the last step used per card.
+about the member, and a guessed one is accepted with probability 2 in 10^8 at most (for each key
+that opens codes), if a card with that serial exists at all. Once only: the caller stores the last
+step used per card.
 """
 
 import hmac

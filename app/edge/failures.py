@@ -84,7 +84,7 @@ def describe(error: Exception, request_id: str) -> dict[str, Any]:
     place: dict[str, Any] = {}
     if isinstance(error, GraphQLError):
         if error.locations:
-            place["locations"] = error.locations
+            place["locations"] = [location.formatted for location in error.locations]
         if error.path:
             place["path"] = error.path
         error = _cause(error)
@@ -120,7 +120,7 @@ def _code(error: GraphQLError) -> str | None:
         return str(error.extensions["code"])
     # Strawberry's input checks, and graphql-core's, which blame an argument or a value. A result of
     # ours that does not fit its type blames the field, or nothing.
-    blames_input = bool(error.nodes) and not isinstance(error.nodes[0], FieldNode)
+    blames_input = error.nodes and not isinstance(error.nodes[0], FieldNode)
     if isinstance(error, StrawberryInputCoercionError) or blames_input:
         return BadInput.code
     # A permission class without extensions of its own.

@@ -46,12 +46,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_clock()
         self._is_awaiting_head = False
-        self._received_bytes = 0
         size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size_bytes > self.head_bytes:
             # It came in one piece. Raising is how a callback stops httptools' parser.
             self._is_head_too_large = True
             raise ValueError("head too large")
+        self._received_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -83,9 +83,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         if self.transport.is_closing():
             return
-        # Only where an answer is due: not into the middle of another's, not to silence.
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and self._received_bytes:
+        # Only where an answer is due: not into the middle of another, not to a client that has
+        # never said a word.
+        is_due = self._received_bytes > 0 if self.cycle is None else self.cycle.response_complete
+        if is_due:
             self.transport.write(
                 STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
             )

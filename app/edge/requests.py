@@ -152,16 +152,21 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits
 
 def check_content_type(headers: Mapping[str, str]) -> None:
     """Only JSON in UTF-8: a browser asks before it sends that across sites (CSRF)."""
-    media_type, *parameters = headers.get("content-type", "").lower().split(";")
+    if not _is_json(headers.get("content-type", "")):
+        raise UnsupportedMediaType("Send a body of application/json in UTF-8.")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send the body without compression.")
+
+
+@lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    media_type, *parameters = content_type.lower().split(";")
     charsets = [
         value.strip().strip('"')
         for name, _, value in (parameter.partition("=") for parameter in parameters)
         if name.strip() == "charset"
     ]
-    if media_type.strip() != JSON_TYPE or any(charset != "utf-8" for charset in charsets):
-        raise UnsupportedMediaType("Send a body of application/json in UTF-8.")
-    if headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("Send the body without compression.")
+    return media_type.strip() == JSON_TYPE and all(charset == "utf-8" for charset in charsets)
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ parses and validates again: hence our own.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,52 +78,44 @@ class _Gone(Exception):
     """Nobody reads any more."""
 
 
+@dataclass(eq=False)
 class _Socket:
-    def __init__(
-        self,
-        engine: Engine,
-        make_context: MakeContext,
-        limits: Limits,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self._engine = engine
-        self._make_context = make_context
-        self._limits = limits
-        self._scope = scope
-        self._receive = receive
-        self._raw_send = send
-        self._request_id = current_request_id()
-        self._context: Any = None
-        self._is_initialised = False
-        self._is_closed = False
-        self._operations: dict[str, asyncio.Task[None]] = {}
-        # Those that were completed by the client but still clean up count for the limit.
-        self._tasks: set[asyncio.Task[None]] = set()
+    engine: Engine
+    make_context: MakeContext
+    limits: Limits
+    scope: Scope
+    receive: Receive
+    raw_send: Send
+    request_id: str = field(default_factory=current_request_id)
+    context: Any = None
+    is_initialised: bool = False
+    is_closed: bool = False
+    operations: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    # Those that the client has completed but that still clean up count for the limit, too.
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self) -> None:
         # One deadline at a time: for connection_init first, then for the credentials.
-        deadline = asyncio.timeout(self._limits.socket_init_seconds)
+        deadline = asyncio.timeout(self.limits.socket_init_seconds)
         try:
             async with deadline:
-                while (message := await self._receive())["type"] == "websocket.receive":
+                while (message := await self.receive())["type"] == "websocket.receive":
                     await self._handle(message, deadline)
-            self._is_closed = True
+            self.is_closed = True
         except TimeoutError:
-            if self._is_initialised:
+            if self.is_initialised:
                 await self._close(4403, "Credentials expired")
             else:
                 await self._close(4408, "Connection initialisation timeout")
         except _Close as close:
             await self._close(close.code, close.reason)
         except _Gone:
-            self._is_closed = True
+            self.is_closed = True
         finally:
-            for task in self._tasks:
+            for task in self.tasks:
                 task.cancel()
             # Their generators are closed when this returns.
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _handle(self, event: Any, deadline: asyncio.Timeout) -> None:
         message = self._parse(event.get("text"))
@@ -135,11 +128,11 @@ class _Socket:
             case "pong":
                 _payload(message)
             case "subscribe":
-                if not self._is_initialised:
+                if not self.is_initialised:
                     raise _Close(4401, "Unauthorized")
                 await self._start(self._id(message), message.get("payload"))
             case "complete":
-                task = self._operations.pop(self._id(message), None)
+                task = self.operations.pop(self._id(message), None)
                 if task is not None:
                     task.cancel()
             case _:
@@ -148,11 +141,11 @@ class _Socket:
     def _parse(self, text: str | None) -> dict[str, Any]:
         if text is None:
             raise _Close(4400, "Messages must be text")
-        if len(text) > self._limits.body_bytes:
+        if len(text) > self.limits.body_bytes:
             raise _Close(1009, "Message too large")
         try:
             # The message itself is one level around the request.
-            message = parse_json(text, self._limits.json_depth + 1)
+            message = parse_json(text, self.limits.json_depth + 1)
         except MalformedRequest as error:
             raise _Close(4400, str(error)) from None
         if not isinstance(message, dict):
@@ -163,50 +156,50 @@ class _Socket:
         operation_id = message.get("id")
         if (
             not isinstance(operation_id, str)
-            or not 0 < len(operation_id) <= self._limits.socket_id_characters
+            or not 0 < len(operation_id) <= self.limits.socket_id_characters
         ):
             raise _Close(4400, "'id' must be a short string")
         return operation_id
 
     async def _initialise(self, params: dict[str, Any], deadline: asyncio.Timeout) -> None:
-        if self._is_initialised:
+        if self.is_initialised:
             raise _Close(4429, "Too many initialisation requests")
         handshake = Handshake(
-            "ws", read_headers(self._scope), client_address(self._scope), self._request_id, params
+            "ws", read_headers(self.scope), client_address(self.scope), self.request_id, params
         )
         try:
-            self._context = await self._make_context(handshake)
+            self.context = await self.make_context(handshake)
         except RequestError as error:
             code = 4401 if isinstance(error, Unauthenticated) else 4403
             raise _Close(code, error.code) from None
         except Exception:
-            _log.exception("socket could not be initialised", request_id=self._request_id)
+            _log.exception("socket could not be initialised", request_id=self.request_id)
             raise _Close(4500, "Internal server error") from None
-        expires_at: datetime | None = getattr(self._context, "expires_at", None)
+        expires_at: datetime | None = getattr(self.context, "expires_at", None)
         if expires_at is None:
             deadline.reschedule(None)
         else:
             left_seconds = (expires_at - datetime.now(UTC)).total_seconds()
             deadline.reschedule(asyncio.get_running_loop().time() + left_seconds)
-        self._is_initialised = True
+        self.is_initialised = True
         await self._send({"type": "connection_ack"})
 
     async def _start(self, operation_id: str, payload: object) -> None:
-        if operation_id in self._operations:
+        if operation_id in self.operations:
             raise _Close(4409, f"Subscriber for {operation_id[:64]} already exists")
         try:
             request = GraphQLRequest.of(payload)
         except MalformedRequest as error:
             raise _Close(4400, str(error)) from None
-        if len(self._tasks) >= self._limits.socket_operations:
+        if len(self.tasks) >= self.limits.socket_operations:
             refusal = TooManyOperations("This socket runs too many operations at once.")
-            errors = [describe(refusal, self._request_id)]
+            errors = [describe(refusal, self.request_id)]
             await self._send({"id": operation_id, "type": "error", "payload": errors})
             return
         task = asyncio.create_task(self._operate(operation_id, request))
-        self._operations[operation_id] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.operations[operation_id] = task
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _operate(self, operation_id: str, request: GraphQLRequest) -> None:
         """Run one operation to its `complete` or `error`."""
@@ -217,7 +210,7 @@ class _Socket:
                     response: dict[str, Any] = {"data": result.data}
                     if result.errors:
                         response["errors"] = [
-                            describe(error, self._request_id) for error in result.errors
+                            describe(error, self.request_id) for error in result.errors
                         ]
                     await self._send({"id": operation_id, "type": "next", "payload": response})
         except _Gone:
@@ -225,21 +218,21 @@ class _Socket:
         except OperationRefused as refused:
             final = {"id": operation_id, "type": "error", "payload": refused.described()}
         except Exception as error:  # a source that fails ends its own operation, not the socket
-            described = [describe(error, self._request_id)]
+            described = [describe(error, self.request_id)]
             final = {"id": operation_id, "type": "error", "payload": described}
-        if self._operations.get(operation_id) is asyncio.current_task():
+        if self.operations.get(operation_id) is asyncio.current_task():
             # Given back before the last message: a client that has read it may use the id again.
-            del self._operations[operation_id]
+            del self.operations[operation_id]
             await self._send(final)
 
     async def _results(self, request: GraphQLRequest) -> AsyncGenerator[ExecutionResult, None]:
-        for_operation = getattr(self._context, "for_operation", None)
-        context = self._context if for_operation is None else for_operation()
-        prepared = self._engine.prepare(request.query, request.operation_name)
+        for_operation = getattr(self.context, "for_operation", None)
+        context = self.context if for_operation is None else for_operation()
+        prepared = self.engine.prepare(request.query, request.operation_name)
         if prepared.kind is not OperationType.SUBSCRIPTION:
-            yield await self._engine.execute(prepared, request.variables, context)
+            yield await self.engine.execute(prepared, request.variables, context)
             return
-        source = await self._engine.subscribe(prepared, request.variables, context)
+        source = await self.engine.subscribe(prepared, request.variables, context)
         if isinstance(source, ExecutionResult):
             assert source.errors
             raise source.errors[0]
@@ -248,17 +241,17 @@ class _Socket:
                 yield result
 
     async def _send(self, message: dict[str, Any]) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise _Gone
         try:
-            await self._raw_send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+            await self.raw_send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
         except OSError:  # how ASGI servers tell of a connection that was lost
             raise _Gone from None
 
     async def _close(self, code: int, reason: str) -> None:
-        self._is_closed = True
+        self.is_closed = True
         try:
-            await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
+            await self.raw_send({"type": "websocket.close", "code": code, "reason": reason})
         except OSError:
             return
 

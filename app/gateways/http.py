@@ -72,7 +72,7 @@ async def fetch_json(
                     raise ProviderUnavailable("answer too large", provider=provider)
     except httpx2.TimeoutException as error:
         raise ProviderUnavailable("timeout", provider=provider) from error
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ProviderUnavailable(type(error).__name__, provider=provider) from error
     if response.status_code >= 500:
         raise ProviderUnavailable(f"HTTP {response.status_code}", provider=provider)

@@ -119,6 +119,7 @@ class Card(Row, table=True):
     number: str = Field(max_length=16, unique=True)
     status: CardStatus = Field(default=CardStatus.NORMAL, sa_type=Choice(CardStatus))
     merged_into_id: UUID | None = Field(default=None, foreign_key="cards.id", index=True)
+    has_absorbed: bool = False
     issuing_store_id: UUID | None = Field(default=None, foreign_key="nodes.id")
     issued_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -23,10 +23,13 @@ class IdentityKind(StrEnum):
 
 
 class Identity(Row, table=True):
-    """One proven (kind, issuer, value) of one member; unique within the group (IDN-3)."""
+    """One proven (kind, issuer, value) of one member; unique within the group (IDN-3).
+
+    The blind index covers kind and issuer as well as the value, so it alone finds the row.
+    """
 
     __tablename__ = "identities"
-    __table_args__ = (UniqueConstraint("group_id", "kind", "issuer", "value_index"),)
+    __table_args__ = (UniqueConstraint("value_index", "group_id"),)
 
     group_id: UUID = Field(foreign_key="nodes.id")
     member_id: UUID = Field(foreign_key="members.id", index=True)
@@ -55,7 +58,6 @@ class VerificationCode(Row, table=True):
     __tablename__ = "verification_codes"
     __table_args__ = (
         Index("ix_verification_codes_target", "target_index", "purpose", "sent_at"),
-        Index("ix_verification_codes_address", "address_index", "sent_at"),
         CheckConstraint("tries <= 5", name="five_tries"),
     )
 
@@ -63,7 +65,6 @@ class VerificationCode(Row, table=True):
     channel: CodeChannel = Field(sa_type=Choice(CodeChannel))
     purpose: CodePurpose = Field(sa_type=Choice(CodePurpose))
     target_index: str = Field(max_length=64)
-    address_index: str = Field(max_length=64)
     code_hash: str = Field(max_length=64)
     tries: int = 0
     sent_at: datetime = Field(sa_type=UtcDateTime)

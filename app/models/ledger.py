@@ -92,12 +92,13 @@ class Entry(Row, table=True):
 
     __tablename__ = "entries"
     __table_args__ = (
-        Index("ix_entries_account", "account_id", "id"),
+        Index("ix_entries_card", "card_id", "id"),
         CheckConstraint("(account_id IS NULL) <> (system_account IS NULL)", name="one_account"),
         CheckConstraint("amount <> 0", name="amount_not_zero"),
     )
 
     posting_id: UUID = Field(foreign_key="postings.id", index=True)
+    card_id: UUID | None = Field(default=None, foreign_key="cards.id")
     account_id: UUID | None = Field(default=None, foreign_key="accounts.id")
     system_account: SystemAccount | None = Field(default=None, sa_type=Choice(SystemAccount))
     unit: str = Field(max_length=8)

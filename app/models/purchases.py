@@ -11,16 +11,18 @@ from app.models.base import Long, Row
 
 
 class Purchase(Row, table=True):
-    """One bill. `net_amount` is what was paid by net-receipt methods, without tax."""
+    """One bill. `net_amount` is what was paid by net-receipt methods, without tax.
+
+    The scheme's points rule is kept as it was on the day, for refunds. A merged card keeps its
+    purchases: they are read through the card that absorbed it.
+    """
 
     __tablename__ = "purchases"
     __table_args__ = (
         UniqueConstraint("store_id", "order_number"),
         Index("ix_purchases_card", "card_id", "id"),
         CheckConstraint("total_amount >= 0 AND net_amount >= 0", name="amounts"),
-        CheckConstraint(
-            "refunded_net_amount >= 0 AND refunded_net_amount <= net_amount", name="refunded"
-        ),
+        CheckConstraint("refunded_amount >= 0 AND refunded_amount <= total_amount", name="refunded"),
     )
 
     group_id: UUID = Field(foreign_key="nodes.id")
@@ -32,7 +34,7 @@ class Purchase(Row, table=True):
     total_amount: int = Long()
     tax_amount: int = Long()
     net_amount: int = Long()
-    refunded_net_amount: int = Long(default=0)
+    refunded_amount: int = Long(default=0)
     points_unit: int = Long()
     points_rate: int = Long()
     points_earned: int = Long()
@@ -57,10 +59,10 @@ class PurchaseRefund(Row, table=True):
     """A part or the whole of a purchase given back, and the points that went with it."""
 
     __tablename__ = "purchase_refunds"
-    __table_args__ = (CheckConstraint("net_amount > 0 AND points_taken >= 0", name="amounts"),)
+    __table_args__ = (CheckConstraint("amount > 0 AND points_taken >= 0", name="amounts"),)
 
     purchase_id: UUID = Field(foreign_key="purchases.id", index=True)
-    net_amount: int = Long()
+    amount: int = Long()
     points_taken: int = Long()
     reason: str = Field(max_length=200)
     refunded_at: datetime = Field(sa_type=UtcDateTime)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam
-from sqlmodel import col, delete
+from sqlmodel import col, delete, select
 
 from app.core.db import Transaction, every_column, light, statement, upsert, values_of
 from app.core.errors import TooManyRequests
@@ -17,6 +17,13 @@ count_one = upsert(
             index_elements=["subject", "window_start"], set_={"count": RateCount.count + 1}
         )
         .returning(col(RateCount.count))
+    ),
+    into=int,
+)
+count_now = statement(
+    select(RateCount.count).where(
+        col(RateCount.subject) == bindparam("subject"),
+        col(RateCount.window_start) == bindparam("window_start"),
     ),
     into=int,
 )
@@ -39,14 +46,21 @@ async def spend(
 ) -> None:
     """Count one event; raise `TooManyRequests` when the window has seen more than allowed."""
     if await count(tx, subject=subject, window=window, now=now) > at_most:
-        raise TooManyRequests(
-            "Too many requests; try again later.", retry_after_s=seconds_left(now, window)
-        )
+        raise too_many(now, window)
 
 
-def seconds_left(now: datetime, window: timedelta) -> int:
-    """Until the current window ends."""
-    return int((_window_start(now, window) + window - now).total_seconds()) + 1
+async def seen(tx: Transaction, *, subject: str, window: timedelta, now: datetime) -> int:
+    """How often the subject was counted in the current window."""
+    found = await tx.one(count_now, subject=subject, window_start=_window_start(now, window))
+    return found or 0
+
+
+def too_many(now: datetime, window: timedelta) -> TooManyRequests:
+    """The error that tells a client to come back when the current window ends."""
+    left = _window_start(now, window) + window - now
+    return TooManyRequests(
+        "Too many requests; try again later.", retry_after_s=int(left.total_seconds()) + 1
+    )
 
 
 async def forget(tx: Transaction, *, before: datetime) -> int:

@@ -8,6 +8,7 @@ needs resetting: a connection that failed in the middle of something is closed i
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from itertools import groupby
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -66,10 +67,15 @@ class PostgresTransaction:
         return int(ready.get_statusmsg().rsplit(" ", 1)[1])
 
     async def insert(self, *rows: Any) -> None:
-        for row in rows:
-            prepared = insert_of(row.table).on("postgresql")
+        # Neighbours of one table travel together, in one round trip.
+        for table, group in groupby(rows, key=lambda row: row.table):
+            prepared = insert_of(table).on("postgresql")
             ready = await self._ready(prepared)
-            await ready.fetch(*prepared.values(row._asdict()))
+            values = [prepared.values(row._asdict()) for row in group]
+            if len(values) == 1:
+                await ready.fetch(*values[0])
+            else:
+                await ready.executemany(values)
 
     def announce(self, topic: str, event: dict[str, Any]) -> None:
         self.announcements.append((topic, event))

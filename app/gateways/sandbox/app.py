@@ -124,8 +124,10 @@ class _Helpers:
         return JSONResponse({"code": codes["jsCode"], **codes}, headers=NO_STORE)
 
     async def messages(self, request: Request) -> Response:
-        """Newest first, all or those to one address: ?to=%2B8613800000000 or ?to=a@b.example."""
-        found = self._state.inbox.to(request.query_params.get("to"))
+        """Newest first, all or those to one address: ?to=+8613800000000 or ?to=a@b.example."""
+        to = request.query_params.get("to")
+        # A "+" typed into an address bar arrives as a space, and no address contains one.
+        found = self._state.inbox.to(None if to is None else to.replace(" ", "+"))
         messages = [asdict(message) | {"at": message.at.isoformat()} for message in found]
         return JSONResponse({"messages": messages}, headers=NO_STORE)
 

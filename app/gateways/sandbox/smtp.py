@@ -78,7 +78,7 @@ class _Handler:
             return "554 Transaction failed" if kind == "500" else "451 Try again later"
         content = envelope.content
         raw = content.encode() if isinstance(content, str) else content or b""
-        self._keep(raw, envelope.rcpt_tos)
+        self._keep(raw.replace(b"\r\n", b"\n"), envelope.rcpt_tos)
         return "250 OK"
 
     def _keep(self, raw: bytes, recipients: list[str]) -> None:
@@ -90,9 +90,9 @@ class _Handler:
                     channel="mail",
                     to=to,
                     subject=str(mail["Subject"]),
-                    text=text.get_content().rstrip("\n") if text else "",
+                    text=text.get_content().removesuffix("\n") if text else "",
                     params=(),
                     at=self._state.now(),
-                    html=html.get_content() if html else None,
+                    html=html.get_content().removesuffix("\n") if html else None,
                 )
             )

@@ -47,7 +47,13 @@ def tencent_sms_app(state: SandboxState) -> FaultInjector:
             raise TencentError("RequestSizeLimitExceeded", "Request size exceeds the limit.")
         _check_signature(state, request, payload)
         _check_action(request)
-        return _answer(await _send_sms(state, json.loads(payload)))
+        try:
+            body = json.loads(payload)
+        except ValueError as error:
+            raise TencentError("InvalidParameter", "The body is not JSON.") from error
+        if not isinstance(body, dict):
+            raise TencentError("InvalidParameter", "The body is not an object.")
+        return _answer(_send_sms(state, body))
 
     app = Starlette(
         routes=[Route("/", endpoint, methods=["POST"])],
@@ -104,7 +110,7 @@ def _check_action(request: Request) -> None:
         raise TencentError("MissingParameter", "X-TC-Region is missing.")
 
 
-async def _send_sms(state: SandboxState, body: Mapping[str, Any]) -> dict[str, Any]:
+def _send_sms(state: SandboxState, body: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("PhoneNumberSet", "SmsSdkAppId", "TemplateId"):
         if not body.get(name):
             raise TencentError("MissingParameter", f"{name} is missing.")

@@ -1,5 +1,5 @@
 // Takes the place of Monaco's `edcore.main.js`, which imports every feature of the editor.
-// This list leaves out what no GraphQL or JSON text uses: the diff editor, colour picker, code
+// This list leaves out what no GraphQL or JSON text uses: the colour picker, code
 // lenses and actions, inlay hints, inline completions and edits, rename, drag and drop of files,
 // sticky scroll, semantic tokens, parameter hints, section headers, the token inspector.
 import "monaco-editor/esm/vs/base/browser/ui/codicons/codiconStyles.js";

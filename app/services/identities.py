@@ -1,0 +1,176 @@
+"""OneID: whatever proves a person leads to one record (IDN-2, IDN-3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, delete, select
+
+from app.core.db import Transaction, any_of, light, statement
+from app.core.errors import DomainError
+from app.core.personal import index_of
+from app.models.identities import Identity, IdentityKind
+from app.models.members import Member
+from app.services import members
+
+PROOFS_AT_ONCE_MAX = 8
+
+STRONGEST_FIRST = (
+    IdentityKind.WECHAT_UNIONID,
+    IdentityKind.PHONE,
+    IdentityKind.EMAIL,
+    IdentityKind.WECHAT_OPENID,
+    IdentityKind.OIDC,
+    IdentityKind.EXTERNAL,
+)
+
+by_indexes = statement(
+    select(Identity).where(
+        col(Identity.group_id) == bindparam("group_id"),
+        any_of(col(Identity.value_index), "indexes"),
+    ),
+    into=Identity,
+)
+by_member = statement(
+    select(Identity)
+    .where(col(Identity.member_id) == bindparam("member_id"))
+    .order_by(col(Identity.id)),
+    into=Identity,
+)
+remove_one = statement(
+    delete(Identity).where(
+        col(Identity.id) == bindparam("identity_id"),
+        col(Identity.member_id) == bindparam("member_id"),
+    )
+)
+new_identity = light(Identity)
+
+
+class IdentityNotFound(DomainError):
+    """No such identity, or somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such identity on this account.")
+
+
+class LastIdentity(DomainError):
+    """Without it nobody could sign in to this account again."""
+
+    def __init__(self) -> None:
+        super().__init__("This is the only way to sign in to this account.")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Something proven a moment ago: by a code, by WeChat, by an OpenID provider.
+
+    `issuer` is the app id of an OpenID, the issuer of an OIDC subject, the name of an external
+    system, and empty otherwise. Phones are E.164, e-mail addresses normalised.
+    """
+
+    kind: IdentityKind
+    value: str
+    issuer: str = ""
+
+    @property
+    def index(self) -> str:
+        return index_of(f"{self.kind}\n{self.issuer}\n{self.value}", "identities.value")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose record the proofs lead to, and whose else they touch."""
+
+    member: Member
+    is_new: bool
+    others: tuple[UUID, ...]
+    """Members that own some of the proofs too: the same person twice, to be offered a merge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The proof belongs to another member already."""
+
+    member_id: UUID
+
+
+async def find(tx: Transaction, *, group_id: UUID, proofs: Sequence[Proof]) -> list[Identity]:
+    """The identities of these proofs that somebody owns."""
+    assert len(proofs) <= PROOFS_AT_ONCE_MAX
+    return await tx.all(by_indexes, group_id=group_id, indexes=[p.index for p in proofs])
+
+
+async def sign_in(
+    tx: Transaction,
+    *,
+    group_id: UUID,
+    proofs: Sequence[Proof],
+    now: datetime,
+    name: str | None = None,
+) -> SignedIn:
+    """Find the member these proofs belong to, or make one (IDN-3).
+
+    All proofs are of one person at one moment. Where they belong to several members, the
+    strongest proof says who signs in. Two devices at once: the unique index lets one create the
+    member, and `Database.run` runs the other again, which finds it.
+    """
+    assert proofs
+    owned = await find(tx, group_id=group_id, proofs=proofs)
+    owned.sort(key=lambda identity: STRONGEST_FIRST.index(identity.kind))
+    if owned:
+        member = await members.signed_in(tx, owned[0].member_id)
+    else:
+        member = await members.create(tx, group_id=group_id, name=name, now=now)
+    known = {identity.value_index for identity in owned}
+    await tx.insert(*(_identity(member, p, now) for p in proofs if p.index not in known))
+    others = dict.fromkeys(i.member_id for i in owned if i.member_id != member.id)
+    return SignedIn(member=member, is_new=not owned, others=tuple(others))
+
+
+async def bind(tx: Transaction, *, member: Member, proof: Proof, now: datetime) -> Bound | Taken:
+    """Give a member another identity; a new phone or e-mail replaces the earlier one (IDN-2)."""
+    for owned in await find(tx, group_id=member.group_id, proofs=[proof]):
+        return Bound(owned) if owned.member_id == member.id else Taken(owned.member_id)
+    if proof.kind in (IdentityKind.PHONE, IdentityKind.EMAIL):
+        for earlier in await of_member(tx, member_id=member.id):
+            if earlier.kind is proof.kind:
+                await tx.changed(remove_one, identity_id=earlier.id, member_id=member.id)
+    identity = _identity(member, proof, now)
+    await tx.insert(identity)
+    return Bound(identity)
+
+
+async def unbind(tx: Transaction, *, member_id: UUID, identity_id: UUID) -> Member:
+    """Remove an identity. Raises `IdentityNotFound`, `LastIdentity`."""
+    member = await members.signed_in(tx, member_id)
+    owned = await of_member(tx, member_id=member.id)
+    if identity_id not in {identity.id for identity in owned}:
+        raise IdentityNotFound
+    if len(owned) == 1:
+        raise LastIdentity
+    await tx.changed(remove_one, identity_id=identity_id, member_id=member.id)
+    return member
+
+
+async def of_member(tx: Transaction, *, member_id: UUID) -> list[Identity]:
+    """A living member's identities, oldest first."""
+    return await tx.all(by_member, member_id=member_id)
+
+
+def _identity(member: Member, proof: Proof, now: datetime) -> Identity:
+    return new_identity(
+        group_id=member.group_id,
+        member_id=member.id,
+        kind=proof.kind,
+        issuer=proof.issuer,
+        value=proof.value,
+        value_index=proof.index,
+        proven_at=now,
+    )

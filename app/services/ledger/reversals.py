@@ -1,0 +1,116 @@
+"""Undoing a spending: the same lots come back with their own expiry (TOP-9, PTS-6)."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, select
+
+from app.core.db import Transaction, any_of, statement
+from app.models.cards import Card
+from app.models.ledger import (
+    Account,
+    Entry,
+    Lot,
+    LotMovement,
+    Posting,
+    PostingKind,
+    SystemAccount,
+)
+from app.services.ledger.accounts import accounts_by_card
+from app.services.ledger.sheet import Header, Sheet, Taken, lots_by_id, posting_by_cause
+
+movements_of = statement(
+    select(LotMovement).where(col(LotMovement.posting_id) == bindparam("posting_id")),
+    into=LotMovement,
+)
+system_entries_of = statement(
+    select(Entry).where(
+        col(Entry.posting_id) == bindparam("posting_id"), col(Entry.system_account).is_not(None)
+    ),
+    into=Entry,
+)
+accounts_by_id = statement(
+    select(Account).where(any_of(col(Account.id), "account_ids")), into=Account
+)
+cards_by_id = statement(select(Card).where(any_of(col(Card.id), "card_ids")), into=Card)
+
+
+async def return_spending(tx: Transaction, *, spending: Posting, header: Header) -> Posting:
+    """Give back everything a spending took, once.
+
+    `header.kind` is SPEND_REVERSAL and `header.cause_id` the spending's id, so that a second call
+    finds the first one's posting and answers with it. What expired meanwhile comes back and
+    expires again in a posting of its own, visibly. Where the card was merged meanwhile, the
+    living card receives it.
+    """
+    assert header.reverses_id == spending.id
+    earlier = await posting_by_cause(tx, header.cause_kind, header.cause_id)
+    if earlier is not None:
+        return earlier
+    movements = await tx.all(movements_of, posting_id=spending.id)
+    amounts = {movement.lot_id: -movement.amount for movement in movements}
+    lots = await tx.all(lots_by_id, lot_ids=list(amounts))
+    homes = await _living_accounts(tx, {lot.account_id for lot in lots})
+    sheet = await Sheet.open(tx, header, homes.values())
+    returned = []
+    for lot in lots:
+        home_id = homes[lot.account_id]
+        if home_id == lot.account_id:
+            sheet.give_back(lot, amounts[lot.id])
+            returned.append(lot.id)
+        else:
+            moved = sheet.put(
+                home_id,
+                amounts[lot.id],
+                expires_at=lot.expires_at,
+                earned_at=lot.earned_at,
+                origin_id=lot.origin_id,
+                moved_from_id=lot.id,
+                restriction=lot.restriction,
+            )
+            returned.append(moved.id)
+    for entry in await tx.all(system_entries_of, posting_id=spending.id):
+        assert entry.system_account is not None
+        sheet.against(entry.system_account, -entry.amount, entry.unit)
+    posting = await sheet.close()
+    await _expire_again(tx, posting, header, returned)
+    return posting
+
+
+async def expire_lots(tx: Transaction, *, header: Header, lots: list[Lot]) -> Posting:
+    """Clear what remains of lots whose time has passed. The lots belong to one unit's accounts."""
+    sheet = await Sheet.open(tx, header, {lot.account_id for lot in lots})
+    for lot in lots:
+        sheet.take_lots(lot.account_id, [Taken(lot, lot.remaining)])
+        sheet.against(SystemAccount.EXPIRED, lot.remaining, sheet.account(lot.account_id).unit)
+    return await sheet.close()
+
+
+async def _expire_again(
+    tx: Transaction, returned_by: Posting, header: Header, lot_ids: list[UUID]
+) -> None:
+    lots = [
+        lot
+        for lot in await tx.all(lots_by_id, lot_ids=lot_ids)
+        if lot.remaining and lot.expires_at is not None and lot.expires_at <= header.now
+    ]
+    if lots:
+        expiry = replace(
+            header,
+            kind=PostingKind.EXPIRE,
+            cause_kind="return_expiry",
+            cause_id=returned_by.id,
+            reverses_id=None,
+        )
+        await expire_lots(tx, header=expiry, lots=lots)
+
+
+async def _living_accounts(tx: Transaction, account_ids: set[UUID]) -> dict[UUID, UUID]:
+    """For each account, the one of the same kind on the card that lives today."""
+    accounts = await tx.all(accounts_by_id, account_ids=list(account_ids))
+    cards = await tx.all(cards_by_id, card_ids=[account.card_id for account in accounts])
+    living = {card.id: card.merged_into_id or card.id for card in cards}
+    targets = await tx.all(accounts_by_card, card_ids=sorted(set(living.values())))
+    by_card = {(target.card_id, target.kind): target.id for target in targets}
+    return {a.id: by_card[living[a.card_id], a.kind] for a in accounts}

@@ -1,0 +1,225 @@
+"""Members: their record, profile and consents (IDN-8)."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, func, select, update
+
+from app.core.db import Transaction, any_of, light, statement
+from app.core.errors import BadInput, DomainError, Unauthenticated
+from app.models.members import (
+    AttributeDefinition,
+    AttributeKind,
+    Consent,
+    Gender,
+    Member,
+    MemberStatus,
+)
+
+ATTRIBUTES_MAX = 48
+CONSENTS_MAX = 200
+OLDEST_AGE_YEARS = 130
+
+# A merged member's id resolves to the one who lives on, in the same statement.
+living_id = (
+    select(func.coalesce(Member.merged_into_id, Member.id))
+    .where(col(Member.id) == bindparam("member_id"))
+    .scalar_subquery()
+)
+living_member = statement(select(Member).where(col(Member.id) == living_id), into=Member)
+members_by_id = statement(select(Member).where(any_of(col(Member.id), "ids")), into=Member)
+update_profile = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("member_id"))
+    .values(
+        name=bindparam("new_name"),
+        gender=bindparam("new_gender"),
+        region=bindparam("new_region"),
+        attributes=bindparam("new_attributes"),
+    )
+)
+edit_birthday_once = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("member_id"), col(Member.birthday_edits) == 0)
+    .values(birthday=bindparam("new_birthday"), birthday_edits=1)
+)
+recruit_once = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("member_id"), col(Member.recruitment_store_id).is_(None))
+    .values(recruitment_store_id=bindparam("store_id"))
+)
+definitions_of_group = statement(
+    select(AttributeDefinition)
+    .where(col(AttributeDefinition.group_id) == bindparam("group_id"))
+    .order_by(col(AttributeDefinition.id)),
+    into=AttributeDefinition,
+)
+consents_of_member = statement(
+    select(Consent)
+    .where(col(Consent.member_id) == bindparam("member_id"))
+    .order_by(col(Consent.id).desc())
+    .limit(CONSENTS_MAX),
+    into=Consent,
+)
+new_member = light(Member)
+new_consent = light(Consent)
+new_definition = light(AttributeDefinition)
+
+
+class MemberNotFound(DomainError):
+    """No such member in this group."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such member.")
+
+
+class BirthdayFixed(DomainError):
+    """The member already changed the birthday once (IDN-8)."""
+
+    def __init__(self) -> None:
+        super().__init__("You can change your birthday once. Ask a store to correct it.")
+
+
+class UnknownAttribute(DomainError):
+    """An attribute the group did not define, or a value of another kind."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"There is no attribute {key[:48]!r} that takes this value.")
+
+
+class TooManyAttributes(DomainError):
+    """A group defines at most 48 attributes (MEM-6)."""
+
+    def __init__(self) -> None:
+        super().__init__(f"A group can have at most {ATTRIBUTES_MAX} custom attributes.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileChange:
+    """What to change; None leaves a field as it is."""
+
+    name: str | None = None
+    gender: Gender | None = None
+    birthday: date | None = None
+    region: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+async def living(tx: Transaction, member_id: UUID) -> Member:
+    """The member, or whom the record was merged into; raises `MemberNotFound`."""
+    member = await tx.one(living_member, member_id=member_id)
+    if member is None:
+        raise MemberNotFound
+    return member
+
+
+async def signed_in(tx: Transaction, member_id: UUID) -> Member:
+    """The member a token speaks for; raises `Unauthenticated` once the account is closed."""
+    member = await tx.one(living_member, member_id=member_id)
+    if member is None or member.status is not MemberStatus.ACTIVE:
+        raise Unauthenticated("This account is closed.")
+    return member
+
+
+async def by_ids(tx: Transaction, ids: list[UUID]) -> dict[UUID, Member]:
+    return {row.id: row for row in await tx.all(members_by_id, ids=ids)}
+
+
+async def create(tx: Transaction, *, group_id: UUID, name: str | None, now: datetime) -> Member:
+    member = new_member(group_id=group_id, name=name, joined_at=now)
+    await tx.insert(member)
+    return member
+
+
+async def change_profile(
+    tx: Transaction, *, member_id: UUID, change: ProfileChange, now: datetime
+) -> Member:
+    """The member edits their own profile (IDN-8). Raises `BirthdayFixed`, `UnknownAttribute`."""
+    member = await signed_in(tx, member_id)
+    attributes = dict(member.attributes)
+    if change.attributes:
+        await _require_defined(tx, member.group_id, change.attributes)
+        attributes |= change.attributes
+        attributes = {key: value for key, value in attributes.items() if value is not None}
+    if change.birthday is not None and change.birthday.isoformat() != member.birthday:
+        if not now.year - OLDEST_AGE_YEARS < change.birthday.year <= now.year:
+            raise BadInput("birthday is not a date somebody alive can have been born on.")
+        edited = await tx.changed(
+            edit_birthday_once, member_id=member.id, new_birthday=change.birthday.isoformat()
+        )
+        if not edited:
+            raise BirthdayFixed
+    await tx.changed(
+        update_profile,
+        member_id=member.id,
+        new_name=member.name if change.name is None else change.name,
+        new_gender=change.gender or member.gender,
+        new_region=member.region if change.region is None else change.region,
+        new_attributes=attributes,
+    )
+    return await living(tx, member.id)
+
+
+async def decide_consent(
+    tx: Transaction, *, member_id: UUID, purpose: str, version: str, is_given: bool, now: datetime
+) -> Consent:
+    """Write down a decision; earlier ones stay, and the latest of a purpose counts."""
+    member = await signed_in(tx, member_id)
+    consent = new_consent(
+        member_id=member.id, purpose=purpose, version=version, is_given=is_given, decided_at=now
+    )
+    await tx.insert(consent)
+    return consent
+
+
+async def consents(tx: Transaction, *, member_id: UUID) -> list[Consent]:
+    """The member's decisions, newest first."""
+    return await tx.all(consents_of_member, member_id=member_id)
+
+
+async def recruit(tx: Transaction, *, member_id: UUID, store_id: UUID) -> None:
+    """The first store a member consumes at recruits them; no later one changes it (CRD-7)."""
+    await tx.changed(recruit_once, member_id=member_id, store_id=store_id)
+
+
+async def attribute_definitions(tx: Transaction, *, group_id: UUID) -> list[AttributeDefinition]:
+    return await tx.all(definitions_of_group, group_id=group_id)
+
+
+async def define_attribute(
+    tx: Transaction, *, group_id: UUID, key: str, name: str, kind: AttributeKind, now: datetime
+) -> AttributeDefinition:
+    """Add a custom attribute to a group; raises `TooManyAttributes`."""
+    defined = await attribute_definitions(tx, group_id=group_id)
+    for definition in defined:
+        if definition.key == key:
+            return definition
+    if len(defined) >= ATTRIBUTES_MAX:
+        raise TooManyAttributes
+    definition = new_definition(group_id=group_id, key=key, name=name, kind=kind, created_at=now)
+    await tx.insert(definition)
+    return definition
+
+
+async def _require_defined(tx: Transaction, group_id: UUID, given: dict[str, Any]) -> None:
+    kinds = {row.key: row.kind for row in await attribute_definitions(tx, group_id=group_id)}
+    for key, value in given.items():
+        if key not in kinds or not (value is None or _fits(value, kinds[key])):
+            raise UnknownAttribute(key)
+
+
+def _fits(value: Any, kind: AttributeKind) -> bool:
+    match kind:
+        case AttributeKind.TEXT:
+            return isinstance(value, str) and len(value) <= 500
+        case AttributeKind.NUMBER:
+            return type(value) is int
+        case AttributeKind.DATE:
+            try:
+                return bool(date.fromisoformat(value))
+            except (TypeError, ValueError):
+                return False
