@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import strawberry
@@ -12,7 +13,9 @@ import strawberry
 from app.core.db import Database
 from app.core.db.database import P, R, Work
 from app.core.errors import Unauthenticated
+from app.gateways.outside import Outside
 from app.models.sessions import PrincipalKind
+from app.services import partners, staff
 from app.services.actors import Actor
 from app.settings import Settings
 from schema.loaders import Loaders
@@ -27,6 +30,30 @@ class Principal:
     group_id: UUID
     session_id: UUID | None
     expires_at: datetime
+    scopes: frozenset[str] = frozenset()
+    """What a partner's token was issued for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What a client sends as its bearer token, and until when."""
+
+    text: str
+    expires_at: datetime
+
+
+class Signer(Protocol):
+    """Makes access tokens: see `auth.tokens.TokenSigner`, which this layer lies below."""
+
+    async def sign(
+        self,
+        *,
+        kind: PrincipalKind,
+        principal_id: UUID,
+        group_id: UUID,
+        session_id: UUID | None = None,
+        now: datetime,
+    ) -> AccessToken: ...
 
 
 @dataclass(slots=True)
@@ -38,11 +65,11 @@ class Context:
     request_id: str
     client_address: str
     principal: Principal | None
-    services: Any
-    """The outside world: see `auth.services.Outside`."""
+    outside: Outside
+    signer: Signer
     connection_params: Any = None
     loaders: Loaders = field(init=False)
-    _actor: Actor | None = None
+    _actor: asyncio.Future[Actor] | None = None
 
     def __post_init__(self) -> None:
         self.loaders = Loaders(self.database)
@@ -58,6 +85,27 @@ class Context:
         if self.principal is None or self.principal.kind is not PrincipalKind.MEMBER:
             raise Unauthenticated("Sign in first.")
         return self.principal.id
+
+    async def actor(self) -> Actor:
+        """Who acts at the admin endpoint and what they may do now; looked up once an operation.
+
+        Raises `Unauthenticated`, and `TooManyRequests` for a partner above its rate.
+        """
+        if self._actor is None:
+            self._actor = asyncio.ensure_future(self._load_actor())
+        return await self._actor
+
+    async def _load_actor(self) -> Actor:
+        match self.principal:
+            case Principal(PrincipalKind.STAFF, id=staff_id, session_id=UUID() as session_id):
+                return await self.read(
+                    staff.actor_of_staff, staff_id=staff_id, session_id=session_id, now=self.now
+                )
+            case Principal(PrincipalKind.PARTNER, id=partner_id, scopes=scopes):
+                return await self.run(
+                    partners.actor_of_partner, partner_id=partner_id, scopes=scopes, now=self.now
+                )
+        raise Unauthenticated("Sign in first.")
 
     def for_operation(self) -> Context:
         """A fresh context for the next operation on the same socket."""

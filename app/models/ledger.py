@@ -54,6 +54,8 @@ class Account(Row, table=True):
     unit: str = Field(max_length=8)
     balance: int = Long(default=0)
     debt: int = Long(default=0)
+    is_closed: bool = False
+    """Its card was merged into another: nothing moves here until the merge is undone."""
 
 
 class PostingKind(StrEnum):

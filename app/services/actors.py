@@ -1,12 +1,39 @@
 """Who acts, and where they may (ORG-1, ORG-2): the same for staff and for partner clients."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.errors import Forbidden
+from app.core.errors import DomainError, Forbidden
 from app.models.organisation import Node, NodeKind
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
+
+
+class PermissionsNotHeld(DomainError):
+    """Somebody would give, or take away, permissions they do not hold at that place (ORG-2)."""
+
+    def __init__(self, missing: frozenset[Permission], node: Node) -> None:
+        self.permissions = sorted(missing)
+        names = ", ".join(self.permissions)
+        super().__init__(f"You do not hold these permissions at {node.name}: {names}.")
+
+
+def known_permissions(names: Iterable[str]) -> frozenset[Permission]:
+    """The permissions of a stored list; one that a later release dropped is no longer anything."""
+    known = Permission._value2member_map_
+    return frozenset(Permission(name) for name in names if name in known)
+
+
+def is_under(node: Node, kind: NodeKind, ancestor_id: UUID) -> bool:
+    """Whether a node lies in the subtree of a node of that kind and id, itself included."""
+    match kind:
+        case NodeKind.GROUP:
+            return node.group_id == ancestor_id
+        case NodeKind.BRAND:
+            return node.brand_id == ancestor_id
+        case NodeKind.STORE:
+            return node.id == ancestor_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +45,7 @@ class Grant:
     permissions: frozenset[Permission]
 
     def covers(self, node: Node) -> bool:
-        match self.node_kind:
-            case NodeKind.GROUP:
-                return node.group_id == self.node_id
-            case NodeKind.BRAND:
-                return node.brand_id == self.node_id
-            case NodeKind.STORE:
-                return node.id == self.node_id
+        return is_under(node, self.node_kind, self.node_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,12 @@ class Actor:
         """Raise `Forbidden` unless the actor has the permission at the node."""
         if not self.may(permission, node):
             raise Forbidden(f"This needs the permission {permission} at {node.name}.")
+
+    def require_all(self, permissions: Iterable[Permission], node: Node) -> None:
+        """Raise `PermissionsNotHeld` unless the actor has every one of these at the node."""
+        missing = frozenset(p for p in permissions if not self.may(p, node))
+        if missing:
+            raise PermissionsNotHeld(missing, node)
 
     def require_any(self, permission: Permission) -> None:
         """Raise `Forbidden` unless the actor has the permission somewhere.

@@ -6,17 +6,20 @@ that does not fit; keep the head it prints outside the database, and a cut-off t
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import bindparam, null
+import structlog
+from sqlalchemy import bindparam, null, or_
 from sqlmodel import col, func, select, update
 
 from app.core.crypto import fingerprint
-from app.core.db import Transaction, light, statement
+from app.core.db import Transaction, any_of, light, statement
 from app.models.operations import AuditRecord
+from app.models.organisation import Node
+from app.models.staff import Permission
 from app.services.actors import Actor
 
 SEAL_BATCH = 1_000
@@ -62,6 +65,53 @@ sealed_after = statement(
     .limit(VERIFY_BATCH),
     into=AuditRecord,
 )
+NEWEST = UUID(int=2**128 - 1)
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _search(*conditions: Any) -> Any:
+    """Records the actor may see, newest first; a filter that is null lets everything pass."""
+    return statement(
+        select(AuditRecord)
+        .where(
+            col(AuditRecord.group_id) == bindparam("group_id"),
+            col(AuditRecord.id) < bindparam("before"),
+            or_(
+                any_of(col(AuditRecord.group_id), "node_ids"),
+                col(AuditRecord.node_id).in_(
+                    select(Node.id).where(
+                        or_(
+                            any_of(col(Node.brand_id), "node_ids"),
+                            any_of(col(Node.id), "node_ids"),
+                        )
+                    )
+                ),
+            ),
+            _if_given("actor_id", AuditRecord.actor_id),
+            _if_given("action", AuditRecord.action),
+            *conditions,
+        )
+        .order_by(col(AuditRecord.id).desc())
+        .limit(bindparam("at_most")),
+        into=AuditRecord,
+    )
+
+
+def _if_given(name: str, column: Any) -> Any:
+    value = bindparam(name, type_=column.type)
+    return or_(value.is_(None), col(column) == value)
+
+
+by_time = _search(
+    col(AuditRecord.recorded_at) >= bindparam("from_moment"),
+    col(AuditRecord.recorded_at) < bindparam("to_moment"),
+)
+by_object = _search(
+    col(AuditRecord.object_id) == bindparam("object_id"),
+    col(AuditRecord.recorded_at) >= bindparam("from_moment"),
+    col(AuditRecord.recorded_at) < bindparam("to_moment"),
+)
 count_unsealed = statement(
     select(func.count()).select_from(AuditRecord).where(col(AuditRecord.sequence).is_(None)),
     into=int,
@@ -81,7 +131,11 @@ async def record(
     request_id: str = "",
     **details: Any,
 ) -> None:
-    """Write down what an actor did. Details name things by id and never hold personal data."""
+    """Write down what an actor did. Details name things by id and never hold personal data.
+
+    The request's id, unless given, is the one its log lines carry.
+    """
+    request_id = request_id or structlog.contextvars.get_contextvars().get("request_id", "")
     await tx.insert(
         new_record(
             group_id=actor.group_id,
@@ -96,6 +150,38 @@ async def record(
             recorded_at=now,
         )
     )
+
+
+async def search(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    actor_id: UUID | None = None,
+    object_id: UUID | None = None,
+    action: str | None = None,
+    from_moment: datetime | None = None,
+    to_moment: datetime | None = None,
+    before: UUID | None = None,
+    at_most: int,
+) -> list[AuditRecord]:
+    """What was done where the actor may read the log, newest first (SEC-3).
+
+    `from_moment` is included, `to_moment` is not; `before` is the last record of the page before.
+    """
+    actor.require_any(Permission.AUDIT_READ)
+    values: dict[str, Any] = {
+        "group_id": actor.group_id,
+        "node_ids": actor.nodes_with(Permission.AUDIT_READ),
+        "actor_id": actor_id,
+        "action": action,
+        "from_moment": from_moment or ALWAYS,
+        "to_moment": to_moment or NEVER,
+        "before": before or NEWEST,
+        "at_most": at_most,
+    }
+    if object_id is not None:
+        return await tx.all(by_object, object_id=object_id, **values)
+    return await tx.all(by_time, **values)
 
 
 async def seal(tx: Transaction) -> int:

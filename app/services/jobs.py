@@ -5,7 +5,7 @@ one. A worker that dies lets its lease run out, and another takes over.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -54,17 +54,19 @@ lease_due = statement(
 )
 mark_done = statement(
     update(Job)
-    .where(col(Job.id) == bindparam("job_id"), col(Job.done_at).is_(None))
+    .where(col(Job.id) == bindparam("job_id"), is_open)
     .values(done_at=bindparam("finished_at"), payload=bindparam("emptied"), lease_until=None)
 )
+# Only the holder of the lease: a worker that was too slow must not end its successor's.
+is_held = (col(Job.id) == bindparam("job_id")) & (col(Job.owner) == bindparam("worker")) & is_open
 put_back = statement(
     update(Job)
-    .where(col(Job.id) == bindparam("job_id"))
+    .where(is_held)
     .values(run_at=bindparam("again_at"), lease_until=None, error=bindparam("why"))
 )
 give_up = statement(
     update(Job)
-    .where(col(Job.id) == bindparam("job_id"))
+    .where(is_held)
     .values(failed_at=bindparam("finished_at"), lease_until=None, error=bindparam("why"))
 )
 count_open = statement(select(func.count()).select_from(Job).where(is_open), into=int)
@@ -96,14 +98,34 @@ async def lease(tx: Transaction, *, worker: str, now: datetime) -> list[Job]:
     return await tx.all(lease_due, now=now, lease_end=now + LEASE, worker=worker)
 
 
-async def done(tx: Transaction, *, job_id: UUID, now: datetime) -> None:
-    await tx.changed(mark_done, job_id=job_id, finished_at=now, emptied="{}")
+async def done(tx: Transaction, *, job_id: UUID, now: datetime) -> bool:
+    """Mark a job done; False where somebody else has, whose effect then stands."""
+    return bool(await tx.changed(mark_done, job_id=job_id, finished_at=now, emptied="{}"))
 
 
-async def failed(tx: Transaction, *, job: Job, why: str, now: datetime) -> None:
-    """Try again later, each time later than before; after the last attempt give up, visibly."""
-    if job.attempts >= ATTEMPTS_MAX:
-        await tx.changed(give_up, job_id=job.id, finished_at=now, why=why[:200])
+async def failed(
+    tx: Transaction, *, job: Job, why: str, now: datetime, for_good: bool = False
+) -> bool:
+    """Try again later, each time later than before; after the last attempt give up, visibly.
+
+    `for_good` gives up at once. Returns whether it gave up.
+    """
+    gives_up = for_good or job.attempts >= ATTEMPTS_MAX
+    held = {"job_id": job.id, "worker": job.owner, "why": why[:200]}
+    if gives_up:
+        await tx.changed(give_up, **held, finished_at=now)
     else:
-        again_at = now + timedelta(seconds=2**job.attempts)
-        await tx.changed(put_back, job_id=job.id, again_at=again_at, why=why[:200])
+        await tx.changed(put_back, **held, again_at=now + timedelta(seconds=2**job.attempts))
+    return gives_up
+
+
+class Backlog(NamedTuple):
+    """How much work waits, and since when its oldest piece could have been done."""
+
+    open: int
+    oldest_due_at: datetime | None
+
+
+async def backlog(tx: Transaction) -> Backlog:
+    oldest = await tx.one(oldest_open)
+    return Backlog(await tx.one(count_open) or 0, oldest)

@@ -52,36 +52,55 @@ class Claim:
     is_replay: bool
 
 
-async def claim(
-    tx: Transaction,
-    *,
-    principal_id: UUID,
-    operation: str,
-    request_key: str,
-    input: dict[str, Any],  # noqa: A002  # what the mutation was given
-    now: datetime,
-) -> Claim:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A mutation by somebody: its key, and what it was given."""
+
+    principal_id: UUID
+    operation: str
+    key: str
+    input: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.key) <= REQUEST_KEY_CHARS_MAX:
+            raise BadInput(f"requestKey must have 1 to {REQUEST_KEY_CHARS_MAX} characters.")
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(orjson.dumps(self.input, default=str, option=orjson.OPT_SORT_KEYS))
+
+
+async def answered(tx: Transaction, request: Request) -> UUID | None:
+    """The id of the answer an earlier request with this key got; raises `RequestKeyReused`."""
+    earlier = await tx.one(
+        by_key,
+        principal_id=request.principal_id,
+        operation=request.operation,
+        request_key=request.key,
+    )
+    if earlier is None:
+        return None
+    if earlier.fingerprint != request.fingerprint:
+        raise RequestKeyReused
+    return earlier.answer_id
+
+
+async def claim(tx: Transaction, request: Request, *, now: datetime) -> Claim:
     """Take the request key for this principal and operation, or find what it stands for.
 
     While the same key is in flight elsewhere, this waits for it: on PostgreSQL the insert waits
     for the other's commit, on SQLite there is one writer. Raises `RequestKeyReused`.
     """
-    if not 1 <= len(request_key) <= REQUEST_KEY_CHARS_MAX:
-        raise BadInput(f"requestKey must have 1 to {REQUEST_KEY_CHARS_MAX} characters.")
     record = new_record(
-        principal_id=principal_id,
-        operation=operation,
-        request_key=request_key,
-        fingerprint=fingerprint(orjson.dumps(input, default=str, option=orjson.OPT_SORT_KEYS)),
+        principal_id=request.principal_id,
+        operation=request.operation,
+        request_key=request.key,
+        fingerprint=request.fingerprint,
         answer_id=new_id(),
         recorded_at=now,
     )
     if await tx.one(claim_key, **values_of(record)):
         return Claim(record.answer_id, is_replay=False)
-    earlier = await tx.one(
-        by_key, principal_id=principal_id, operation=operation, request_key=request_key
-    )
+    earlier = await answered(tx, request)
     assert earlier is not None
-    if earlier.fingerprint != record.fingerprint:
-        raise RequestKeyReused
-    return Claim(earlier.answer_id, is_replay=True)
+    return Claim(earlier, is_replay=True)

@@ -71,12 +71,14 @@ async def issue(
 
 async def redeem(tx: Transaction, *, purpose: str, secret: str, now: datetime) -> Ticket:
     """Take a ticket, which only one can; raises `TicketRefused`."""
-    return _given(await tx.one(take_ticket, **_key(purpose, secret, now)))
+    found = await tx.one(take_ticket, **_key(purpose, secret, now))
+    return _given(found)
 
 
 async def peek(tx: Transaction, *, purpose: str, secret: str, now: datetime) -> Ticket:
     """Look at a ticket and leave it; raises `TicketRefused`."""
-    return _given(await tx.one(find_ticket, **_key(purpose, secret, now)))
+    found = await tx.one(find_ticket, **_key(purpose, secret, now))
+    return _given(found)
 
 
 async def spend_try(
@@ -86,7 +88,8 @@ async def spend_try(
 
     The refusal of a wrong guess must keep its changes, or the guess is not counted.
     """
-    return _given(await tx.one(count_try, **_key(purpose, secret, now), at_most=at_most))
+    found = await tx.one(count_try, **_key(purpose, secret, now), at_most=at_most)
+    return _given(found)
 
 
 async def forget(tx: Transaction, *, before: datetime) -> int:

@@ -140,7 +140,13 @@ async def send(
             expires_at=now + CODE_LIFE,
         )
     )
-    payload = {"channel": channel, "target": proof.value, "code": code, "purpose": purpose}
+    payload = {
+        "channel": channel,
+        "target": proof.value,
+        "code": code,
+        "purpose": purpose,
+        "expires_at": now + CODE_LIFE,
+    }
     await jobs.enqueue(tx, SEND_JOB, payload, now=now)
     return Sent(expires_at=now + CODE_LIFE, next_allowed_at=now + SENDING_PAUSE)
 

@@ -15,7 +15,7 @@ from app.core.db.statements import (
     upsert,
     values_of,
 )
-from app.core.db.transaction import ConstraintViolated, Transaction
+from app.core.db.transaction import ConstraintViolated, Transaction, TransientFailure
 from app.core.db.types import Bytes, Choice, Json, UtcDateTime
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Json",
     "Statement",
     "Transaction",
+    "TransientFailure",
     "UtcDateTime",
     "Work",
     "any_of",

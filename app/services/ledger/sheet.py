@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, nulls_last
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, any_of, light, statement
+from app.core.db import Transaction, TransientFailure, any_of, light, statement
 from app.core.errors import DomainError
 from app.models.ledger import (
     Account,
@@ -128,11 +128,24 @@ class Sheet:
     _movements: Counter[UUID] = field(default_factory=Counter)
 
     @classmethod
-    async def open(cls, tx: Transaction, header: Header, account_ids: Iterable[UUID]) -> Self:
-        """Lock the accounts, in the order of their ids so that two sheets cannot deadlock."""
+    async def open(
+        cls,
+        tx: Transaction,
+        header: Header,
+        account_ids: Iterable[UUID],
+        *,
+        closed_too: bool = False,
+    ) -> Self:
+        """Lock the accounts, in the order of their ids so that two sheets cannot deadlock.
+
+        Where a card was merged after the caller had read it, the whole service call runs again
+        and finds the card that lives.
+        """
         ids = sorted(set(account_ids))
         accounts = await tx.all(lock_accounts, account_ids=ids)
         assert len(accounts) == len(ids), "an account that does not exist"
+        if not closed_too and any(account.is_closed for account in accounts):
+            raise TransientFailure("a card was merged meanwhile")
         posting = new_posting(
             group_id=header.group_id,
             kind=header.kind,
@@ -259,6 +272,11 @@ class Sheet:
                     amount=amount,
                 )
             )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written: such a sheet is thrown away, not closed."""
+        return not (self._movements or self._lots or any(m.net for m in self._moving.values()))
 
     async def close(self) -> Posting:
         """Write it all down. The entries must add up to 0 in each unit."""

@@ -1,0 +1,133 @@
+"""The rotating member code: shown by a member, opened once at a terminal (QRC-1 … QRC-4)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, select, update
+
+from app.core.db import Transaction, light, statement
+from app.core.errors import DomainError
+from app.core.member_code import MemberCodes
+from app.models.cards import Card, CodeScan
+from app.models.staff import Permission
+from app.services import audit, cards, limits, live, organisation, requests
+from app.services.actors import Actor
+
+WRONG_CODES_WINDOW = timedelta(minutes=10)
+WRONG_CODES_MAX = 30
+"""Per terminal and window. Guessing is hopeless anyway; this makes it visible and boring."""
+
+card_by_serial = statement(select(Card).where(col(Card.serial) == bindparam("serial")), into=Card)
+# The compare-and-set that makes a code work once, whoever scans it where.
+use_step = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"), col(Card.last_code_step) < bindparam("step"))
+    .values(last_code_step=bindparam("step"))
+)
+scan_by_id = statement(
+    select(CodeScan).where(col(CodeScan.id) == bindparam("scan_id")), into=CodeScan
+)
+new_scan = light(CodeScan)
+
+
+class CodeRefused(DomainError):
+    """Not a code, or one that is wrong, old, or was used: one message for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__("This code is not valid. Ask the member to show the current one.")
+
+
+class CodeWrong(CodeRefused):
+    """Nobody was shown this code lately: it counts against the terminal."""
+
+    keeps_changes = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A code that was opened: the living card, where and when."""
+
+    scan: CodeScan
+    card: Card
+    is_replay: bool
+
+
+async def shown(tx: Transaction, *, member_id: UUID, card_id: UUID, now: datetime) -> Card:
+    """The card whose code a member is about to show; raises `CardNotFound`, `CardNotUsable`."""
+    card = await cards.own(tx, member_id=member_id, card_id=card_id)
+    cards.require_usable(card, now)
+    return card
+
+
+async def resolve(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    codes: MemberCodes,
+    terminal_id: UUID,
+    code: str,
+    request_key: str,
+    now: datetime,
+) -> Resolved:
+    """Open a code at a terminal, once (QRC-1, QRC-3).
+
+    The same request key answers again with the same card, so a till that lost the answer may
+    ask once more; the code itself is used up. Raises `CodeRefused`, `CardNotUsable`,
+    `NotAtThisStore`, `TerminalNotFound`, `RequestKeyReused`, `TooManyRequests`.
+    """
+    terminal, store = await organisation.terminal(tx, terminal_id)
+    actor.require(Permission.CODES_RESOLVE, store)
+    request = requests.Request(
+        principal_id=actor.id,
+        operation="memberCodeResolve",
+        key=request_key,
+        input={"terminal": terminal.id, "code": code},
+    )
+    # Asked before the code is opened: its minute may be over, the answer still stands.
+    if earlier := await requests.answered(tx, request):
+        return await _replayed(tx, earlier)
+    card, step = await _opened(tx, codes=codes, code=code, terminal_id=terminal.id, now=now)
+    claim = await requests.claim(tx, request, now=now)
+    if claim.is_replay:
+        return await _replayed(tx, claim.answer_id)
+    living = await cards.living(tx, card.id)
+    if living.group_id != store.group_id:
+        raise CodeRefused
+    cards.require_usable(living, now)
+    await cards.require_store(tx, living, store)
+    if not await tx.changed(use_step, card_id=card.id, step=step):
+        raise CodeRefused  # it was used
+    scan = new_scan(
+        id=claim.answer_id, card_id=card.id, step=step, terminal_id=terminal.id, scanned_at=now
+    )
+    await tx.insert(scan)
+    await audit.record(
+        tx, actor, "code.resolve", object_kind="card", object_id=living.id, node_id=store.id,
+        now=now, terminal=terminal.id,
+    )  # fmt: skip
+    live.tell(tx, living.member_id, "CODE_SCANNED", object_id=scan.id, now=now)
+    return Resolved(scan, living, is_replay=False)
+
+
+async def _opened(
+    tx: Transaction, *, codes: MemberCodes, code: str, terminal_id: UUID, now: datetime
+) -> tuple[Card, int]:
+    """The card and minute a code hides, by computation alone; a wrong one is counted."""
+    subject = f"wrong-member-codes:{terminal_id}"
+    wrong = await limits.seen(tx, subject=subject, window=WRONG_CODES_WINDOW, now=now)
+    if wrong >= WRONG_CODES_MAX:
+        raise limits.too_many(now, WRONG_CODES_WINDOW)
+    opened = codes.open(code, now=now)
+    card = await tx.one(card_by_serial, serial=opened.serial) if opened else None
+    if opened is None or card is None:
+        await limits.count(tx, subject=subject, window=WRONG_CODES_WINDOW, now=now)
+        raise CodeWrong
+    return card, opened.step
+
+
+async def _replayed(tx: Transaction, scan_id: UUID) -> Resolved:
+    scan = await tx.one(scan_by_id, scan_id=scan_id)
+    assert scan is not None
+    return Resolved(scan, await cards.living(tx, scan.card_id), is_replay=True)

@@ -1,0 +1,286 @@
+"""Making two records of one person one (IDN-4): nothing is lost, every total is conserved."""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import bindparam
+from sqlmodel import col, select, update
+
+from app.core.db import Transaction, any_of, light, statement
+from app.core.errors import DomainError
+from app.core.ids import new_id
+from app.models.cards import Card, CardStatus, Tier
+from app.models.identities import Identity, Merge
+from app.models.ledger import Account, PostingKind
+from app.models.members import Consent, Member, MemberStatus
+from app.models.sessions import PrincipalKind, Session
+from app.services import cards, ledger, members, tickets
+from app.services.ledger.sheet import Taken, spending_order
+from app.services.merges.manifest import AbsorbedCard, Manifest
+
+TICKET_PURPOSE = "merge"
+PROFILE_FIELDS = ("name", "gender", "birthday", "region", "recruitment_store_id")
+SESSIONS_MAX = 1_000
+
+lock_members = statement(
+    select(Member).where(any_of(col(Member.id), "ids")).order_by(col(Member.id)).with_for_update(),
+    into=Member,
+)
+lock_cards = statement(
+    select(Card)
+    .where(any_of(col(Card.member_id), "member_ids"), col(Card.status) != CardStatus.MERGED)
+    .order_by(col(Card.id))
+    .with_for_update(),
+    into=Card,
+)
+re_point_identities = statement(
+    update(Identity)
+    .where(col(Identity.member_id) == bindparam("loser_id"))
+    .values(member_id=bindparam("survivor_id"))
+    .returning(col(Identity.id)),
+    into=UUID,
+)
+re_point_sessions = statement(
+    update(Session)
+    .where(
+        col(Session.principal_id) == bindparam("loser_id"),
+        col(Session.principal_kind) == PrincipalKind.MEMBER,
+        col(Session.revoked_at).is_(None),
+    )
+    .values(principal_id=bindparam("survivor_id"))
+    .returning(col(Session.id)),
+    into=UUID,
+)
+re_point_consents = statement(
+    update(Consent)
+    .where(col(Consent.member_id) == bindparam("loser_id"))
+    .values(member_id=bindparam("survivor_id"))
+    .returning(col(Consent.id)),
+    into=UUID,
+)
+re_point_signposts = statement(
+    update(Member)
+    .where(col(Member.merged_into_id) == bindparam("loser_id"))
+    .values(merged_into_id=bindparam("survivor_id"))
+    .returning(col(Member.id)),
+    into=UUID,
+)
+make_signpost = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("loser_id"))
+    .values(merged_into_id=bindparam("survivor_id"), status=MemberStatus.MERGED)
+)
+fill_profile = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("survivor_id"))
+    .values({name: bindparam(f"new_{name}") for name in PROFILE_FIELDS})
+)
+move_card = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(member_id=bindparam("new_member_id"))
+)
+absorb_card = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(status=CardStatus.MERGED, merged_into_id=bindparam("into_id"))
+)
+re_point_cards = statement(
+    update(Card)
+    .where(col(Card.merged_into_id) == bindparam("card_id"))
+    .values(merged_into_id=bindparam("into_id"))
+    .returning(col(Card.id)),
+    into=UUID,
+)
+close_accounts = statement(
+    update(Account)
+    .where(col(Account.card_id) == bindparam("of_card_id"))
+    .values(is_closed=bindparam("closed"))
+)
+mark_absorbing = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(has_absorbed=True, tier_id=bindparam("new_tier_id"))
+)
+new_merge = light(Merge)
+
+
+class MergeImpossible(DomainError):
+    """The two records cannot become one as they are."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"These accounts cannot be merged: {reason}.")
+
+
+async def merge(tx: Transaction, *, member_id: UUID, ticket: str, now: datetime) -> Merge:
+    """Merge the record a ticket was offered for into the signed-in member's.
+
+    The ticket says who proved what; it works once. Raises `TicketRefused`, `MergeImpossible`.
+    """
+    redeemed = await tickets.redeem(tx, purpose=TICKET_PURPOSE, secret=ticket, now=now)
+    survivor = await members.signed_in(tx, member_id)
+    if redeemed.payload["survivor"] != str(survivor.id):
+        raise tickets.TicketRefused
+    return await join_records(
+        tx, survivor_id=survivor.id, loser_id=UUID(redeemed.payload["loser"]), now=now
+    )
+
+
+async def join_records(
+    tx: Transaction, *, survivor_id: UUID, loser_id: UUID, now: datetime
+) -> Merge:
+    """Move everything of one living member to another; raises `MergeImpossible`."""
+    locked = {m.id: m for m in await tx.all(lock_members, ids=[survivor_id, loser_id])}
+    survivor, loser = locked.get(survivor_id), locked.get(loser_id)
+    if survivor is None or loser is None or survivor is loser:
+        raise MergeImpossible("there is nothing to merge")
+    if survivor.group_id != loser.group_id:
+        raise MergeImpossible("they belong to different groups")
+    if {survivor.status, loser.status} != {MemberStatus.ACTIVE}:
+        raise MergeImpossible("one of them was merged or closed meanwhile")
+    manifest = Manifest()
+    merge_id = new_id()
+    await _move_cards(tx, merge_id, survivor, loser, manifest, now)
+    ends = {"loser_id": loser.id, "survivor_id": survivor.id}
+    manifest.identity_ids = _texts(await tx.all(re_point_identities, **ends))
+    manifest.session_ids = _texts(await tx.all(re_point_sessions, **ends))
+    manifest.consent_ids = _texts(await tx.all(re_point_consents, **ends))
+    manifest.re_pointed_member_ids = _texts(await tx.all(re_point_signposts, **ends))
+    await tx.changed(make_signpost, **ends)
+    manifest.filled_fields = await _fill_profile(tx, survivor, loser)
+    merged = new_merge(
+        id=merge_id,
+        survivor_id=survivor.id,
+        loser_id=loser.id,
+        manifest=manifest.to_json(),
+        merged_at=now,
+    )
+    await tx.insert(merged)
+    return merged
+
+
+async def _move_cards(
+    tx: Transaction,
+    merge_id: UUID,
+    survivor: Member,
+    loser: Member,
+    manifest: Manifest,
+    now: datetime,
+) -> None:
+    held = await tx.all(lock_cards, member_ids=[survivor.id, loser.id])
+    by_scheme = {card.scheme_id: card for card in held if card.member_id == survivor.id}
+    tiers = await cards.tiers(tx, [card.tier_id for card in held])
+    for card in held:
+        if card.member_id != loser.id:
+            continue
+        into = by_scheme.get(card.scheme_id)
+        if into is None:
+            await tx.changed(move_card, card_id=card.id, new_member_id=survivor.id)
+            manifest.moved_card_ids.append(str(card.id))
+        else:
+            manifest.absorbed_cards.append(await _absorb(tx, merge_id, card, into, tiers, now))
+
+
+async def _absorb(
+    tx: Transaction, merge_id: UUID, card: Card, into: Card, tiers: dict[UUID, Tier], now: datetime
+) -> AbsorbedCard:
+    if {card.status, into.status} != {CardStatus.NORMAL}:
+        # Merging would free a frozen card of its freeze, or a lost one of its loss.
+        raise MergeImpossible("a card of theirs is lost, frozen or closed; ask a store for help")
+    absorbed = AbsorbedCard(
+        card_id=str(card.id),
+        into_id=str(into.id),
+        status=card.status,
+        into_tier_id=str(into.tier_id),
+        into_had_absorbed=into.has_absorbed,
+    )
+    await _move_value(tx, merge_id, card, into, absorbed, now)
+    ends = {"card_id": card.id, "into_id": into.id}
+    absorbed.re_pointed_ids = _texts(await tx.all(re_point_cards, **ends))
+    await tx.changed(absorb_card, **ends)
+    await tx.changed(close_accounts, of_card_id=card.id, closed=True)
+    higher = max((card, into), key=lambda each: tiers[each.tier_id].level)
+    await tx.changed(mark_absorbing, card_id=into.id, new_tier_id=higher.tier_id)
+    return absorbed
+
+
+async def _move_value(
+    tx: Transaction,
+    merge_id: UUID,
+    card: Card,
+    into: Card,
+    absorbed: AbsorbedCard,
+    now: datetime,
+) -> None:
+    """Every lot with its own expiry, every debt, in one posting."""
+    pairs = await _account_pairs(tx, card, into)
+    header = merge_header(
+        PostingKind.MERGE, uuid5(merge_id, str(card.id)), card, now, cause_kind="card_merge"
+    )
+    sheet = await ledger.Sheet.open(tx, header, [a.id for pair in pairs for a in pair])
+    for source, target in pairs:
+        for lot in await tx.all(spending_order, account_id=source.id):
+            sheet.take_lots(source.id, [Taken(lot, lot.remaining)])
+            sheet.put(
+                target.id,
+                lot.remaining,
+                expires_at=lot.expires_at,
+                earned_at=lot.earned_at,
+                origin_id=lot.origin_id,
+                moved_from_id=lot.id,
+                restriction=lot.restriction,
+            )
+        if owed := sheet.release_debt(source.id):
+            absorbed.debts[source.kind] = owed
+            await sheet.claw_back(target.id, owed, origin_id=None)
+    if not sheet.is_empty:
+        absorbed.posting_id = str((await sheet.close()).id)
+
+
+async def _account_pairs(tx: Transaction, card: Card, into: Card) -> list[tuple[Account, Account]]:
+    accounts = await ledger.accounts_of_cards(tx, [card.id, into.id])
+    targets = {account.kind: account for account in accounts if account.card_id == into.id}
+    return [(a, targets[a.kind]) for a in accounts if a.card_id == card.id]
+
+
+async def _fill_profile(tx: Transaction, survivor: Member, loser: Member) -> list[str]:
+    """What the survivor never said is taken from the other record."""
+    filled = [
+        name
+        for name in PROFILE_FIELDS
+        if getattr(survivor, name) is None and getattr(loser, name) is not None
+    ]
+    if filled:
+        values = {
+            f"new_{name}": getattr(loser if name in filled else survivor, name)
+            for name in PROFILE_FIELDS
+        }
+        await tx.changed(fill_profile, survivor_id=survivor.id, **values)
+    return filled
+
+
+def merge_header(
+    kind: PostingKind,
+    cause_id: UUID,
+    card: Card,
+    now: datetime,
+    *,
+    cause_kind: str,
+    reverses_id: UUID | None = None,
+) -> ledger.Header:
+    return ledger.Header(
+        kind=kind,
+        cause_kind=cause_kind,
+        cause_id=cause_id,
+        reverses_id=reverses_id,
+        group_id=card.group_id,
+        scheme_id=card.scheme_id,
+        actor_kind=PrincipalKind.SYSTEM,
+        occurred_at=now,
+        now=now,
+    )
+
+
+def _texts(found: list[UUID]) -> list[str]:
+    return [str(each) for each in found]

@@ -1,0 +1,279 @@
+"""Parting what was merged (IDN-5): each side gets back what it brought, as far as unspent."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from sqlalchemy import bindparam, or_
+from sqlmodel import col, select, update
+
+from app.core.db import Transaction, any_of, changed_copy, statement
+from app.core.errors import DomainError
+from app.models.cards import Card, CardStatus
+from app.models.identities import Identity, Merge
+from app.models.ledger import AccountKind, Lot, LotMovement, PostingKind
+from app.models.members import Consent, Member, MemberStatus
+from app.models.sessions import Session
+from app.models.staff import Permission
+from app.services import audit, cards, ledger
+from app.services.actors import Actor
+from app.services.ledger.sheet import Sheet, Taken, lots_by_id
+from app.services.merges.manifest import AbsorbedCard, Manifest, ids
+from app.services.merges.merging import (
+    PROFILE_FIELDS,
+    close_accounts,
+    fill_profile,
+    lock_members,
+    merge_header,
+)
+
+lock_merge = statement(
+    select(Merge).where(col(Merge.id) == bindparam("merge_id")).with_for_update(), into=Merge
+)
+later_merges = statement(
+    select(Merge.id)
+    .where(
+        col(Merge.id) > bindparam("merge_id"),
+        col(Merge.undone_at).is_(None),
+        or_(
+            any_of(col(Merge.survivor_id), "member_ids"), any_of(col(Merge.loser_id), "member_ids")
+        ),
+    )
+    .limit(1),
+    into=UUID,
+)
+merges_of_member = statement(
+    select(Merge)
+    .where(
+        or_(
+            col(Merge.survivor_id) == bindparam("member_id"),
+            col(Merge.loser_id) == bindparam("member_id"),
+        )
+    )
+    .order_by(col(Merge.id).desc()),
+    into=Merge,
+)
+mark_undone = statement(
+    update(Merge)
+    .where(col(Merge.id) == bindparam("merge_id"), col(Merge.undone_at).is_(None))
+    .values(undone_at=bindparam("at"), undone_by_id=bindparam("by_id"))
+)
+revive_member = statement(
+    update(Member)
+    .where(col(Member.id) == bindparam("loser_id"))
+    .values(status=MemberStatus.ACTIVE, merged_into_id=None)
+)
+return_signposts = statement(
+    update(Member).where(any_of(col(Member.id), "ids")).values(merged_into_id=bindparam("loser_id"))
+)
+return_identities = statement(
+    update(Identity)
+    .where(any_of(col(Identity.id), "ids"), col(Identity.member_id) == bindparam("survivor_id"))
+    .values(member_id=bindparam("loser_id"))
+)
+return_sessions = statement(
+    update(Session).where(any_of(col(Session.id), "ids")).values(principal_id=bindparam("loser_id"))
+)
+return_consents = statement(
+    update(Consent).where(any_of(col(Consent.id), "ids")).values(member_id=bindparam("loser_id"))
+)
+return_cards = statement(
+    update(Card)
+    .where(any_of(col(Card.id), "ids"), col(Card.member_id) == bindparam("survivor_id"))
+    .values(member_id=bindparam("loser_id"))
+)
+revive_card = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(status=bindparam("old_status"), merged_into_id=None)
+)
+return_absorbed = statement(
+    update(Card).where(any_of(col(Card.id), "ids")).values(merged_into_id=bindparam("card_id"))
+)
+restore_absorber = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(has_absorbed=bindparam("had_absorbed"), tier_id=bindparam("new_tier_id"))
+)
+movements_of = statement(
+    select(LotMovement).where(col(LotMovement.posting_id) == bindparam("posting_id")),
+    into=LotMovement,
+)
+lots_moved_from = statement(
+    select(Lot)
+    .where(any_of(col(Lot.moved_from_id), "lot_ids"), col(Lot.remaining) > 0)
+    .order_by(col(Lot.id)),
+    into=Lot,
+)
+
+
+class MergeNotFound(DomainError):
+    """No such merge in this group."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such merge.")
+
+
+class MergeNotUndoable(DomainError):
+    """One side was merged again, or the merge is undone already (IDN-5)."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"This merge cannot be undone: {reason}.")
+
+
+class NotReturned(NamedTuple):
+    """Value the merged record brought that was spent since."""
+
+    kind: AccountKind
+    unit: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    merge: Merge
+    not_returned: list[NotReturned]
+
+
+async def of_member(tx: Transaction, *, member_id: UUID) -> list[Merge]:
+    """Merges a record took part in, newest first."""
+    return await tx.all(merges_of_member, member_id=member_id)
+
+
+async def undo(tx: Transaction, actor: Actor, *, merge_id: UUID, now: datetime) -> Undone:
+    """Part two records again (IDN-5). Raises `MergeNotFound`, `MergeNotUndoable`."""
+    actor.require_any(Permission.MEMBERS_WRITE)
+    made = await tx.one(lock_merge, merge_id=merge_id)
+    if made is None:
+        raise MergeNotFound
+    both = [made.survivor_id, made.loser_id]
+    records = {member.id: member for member in await tx.all(lock_members, ids=both)}
+    survivor, loser = records[made.survivor_id], records[made.loser_id]
+    if survivor.group_id != actor.group_id:
+        raise MergeNotFound
+    if made.undone_at is not None:
+        raise MergeNotUndoable("it is undone already")
+    if survivor.status is not MemberStatus.ACTIVE:
+        raise MergeNotUndoable("the account was closed or merged since")
+    if await tx.one(later_merges, merge_id=made.id, member_ids=both):
+        raise MergeNotUndoable("one side was merged again; undo the later merge first")
+    manifest = Manifest.from_json(made.manifest)
+    not_returned: list[NotReturned] = []
+    for absorbed in manifest.absorbed_cards:
+        not_returned += await _part_cards(tx, made.id, absorbed, now)
+    await _part_records(tx, survivor, loser, manifest)
+    await tx.changed(mark_undone, merge_id=made.id, at=now, by_id=actor.id)
+    await audit.record(
+        tx, actor, "merge.undo", object_kind="merge", object_id=made.id, now=now,
+        survivor=survivor.id, loser=loser.id,
+    )  # fmt: skip
+    return Undone(changed_copy(made, undone_at=now, undone_by_id=actor.id), not_returned)
+
+
+async def _part_records(
+    tx: Transaction, survivor: Member, loser: Member, manifest: Manifest
+) -> None:
+    ends = {"survivor_id": survivor.id, "loser_id": loser.id}
+    await tx.changed(revive_member, loser_id=loser.id)
+    await tx.changed(return_identities, ids=ids(manifest.identity_ids), **ends)
+    await tx.changed(return_cards, ids=ids(manifest.moved_card_ids), **ends)
+    await tx.changed(return_sessions, ids=ids(manifest.session_ids), loser_id=loser.id)
+    await tx.changed(return_consents, ids=ids(manifest.consent_ids), loser_id=loser.id)
+    await tx.changed(return_signposts, ids=ids(manifest.re_pointed_member_ids), loser_id=loser.id)
+    taken_over = [
+        name for name in manifest.filled_fields if getattr(survivor, name) == getattr(loser, name)
+    ]
+    if taken_over:
+        values = {
+            f"new_{name}": None if name in taken_over else getattr(survivor, name)
+            for name in PROFILE_FIELDS
+        }
+        await tx.changed(fill_profile, survivor_id=survivor.id, **values)
+
+
+async def _part_cards(
+    tx: Transaction, merge_id: UUID, absorbed: AbsorbedCard, now: datetime
+) -> list[NotReturned]:
+    card_id, into_id = UUID(absorbed.card_id), UUID(absorbed.into_id)
+    both = await cards.cards(tx, [card_id, into_id])
+    card, into = both[card_id], both[into_id]
+    await tx.changed(revive_card, card_id=card_id, old_status=CardStatus(absorbed.status))
+    await tx.changed(close_accounts, of_card_id=card_id, closed=False)
+    await tx.changed(return_absorbed, ids=ids(absorbed.re_pointed_ids), card_id=card_id)
+    # The tier goes back only where it is still the one this card brought.
+    was_raised = into.tier_id == card.tier_id
+    tier_id = UUID(absorbed.into_tier_id) if was_raised else into.tier_id
+    await tx.changed(
+        restore_absorber,
+        card_id=into_id,
+        had_absorbed=absorbed.into_had_absorbed,
+        new_tier_id=tier_id,
+    )
+    if absorbed.posting_id is None:
+        return []
+    return await _return_value(tx, merge_id, card, into, absorbed, now)
+
+
+async def _return_value(
+    tx: Transaction,
+    merge_id: UUID,
+    card: Card,
+    into: Card,
+    absorbed: AbsorbedCard,
+    now: datetime,
+) -> list[NotReturned]:
+    """Each lot's remainder goes back to the lot it came from; debts go back as debts."""
+    assert absorbed.posting_id is not None
+    accounts = {a.id: a for a in await ledger.accounts_of_cards(tx, [card.id, into.id])}
+    header = merge_header(
+        PostingKind.MERGE_UNDO,
+        uuid5(merge_id, str(card.id)),
+        card,
+        now,
+        cause_kind="card_merge_undo",
+        reverses_id=UUID(absorbed.posting_id),
+    )
+    movements = await tx.all(movements_of, posting_id=UUID(absorbed.posting_id))
+    amounts = {movement.lot_id: -movement.amount for movement in movements}
+    sheet = await Sheet.open(tx, header, accounts)
+    lots = {lot.id: lot for lot in await tx.all(lots_by_id, lot_ids=list(amounts))}
+    brought = [lot for lot in lots.values() if accounts[lot.account_id].card_id == card.id]
+    missing = await _return_lots(tx, sheet, brought, amounts)
+    clawed: Counter[AccountKind] = Counter()
+    for lot in lots.values():
+        account = accounts[lot.account_id]
+        if account.card_id == into.id and lot.moved_from_id not in lots:
+            sheet.give_back(lot, amounts[lot.id])  # the survivor paid the other's debt from it
+            clawed[account.kind] += amounts[lot.id]
+    for kind, owed in absorbed.debts.items():
+        source, target = (
+            next(a for a in accounts.values() if a.kind == kind and a.card_id == c.id)
+            for c in (card, into)
+        )
+        if rest := owed - clawed[source.kind]:
+            sheet.put(target.id, rest)
+        await sheet.claw_back(source.id, owed, origin_id=None)
+    if not sheet.is_empty:
+        await sheet.close()
+    totals = Counter[tuple[AccountKind, str]]()
+    for lot_id, amount in missing.items():
+        account = accounts[lots[lot_id].account_id]
+        totals[account.kind, account.unit] += amount
+    return [NotReturned(kind, unit, n) for (kind, unit), n in totals.items() if n > 0]
+
+
+async def _return_lots(
+    tx: Transaction, sheet: Sheet, brought: list[Lot], amounts: dict[UUID, int]
+) -> Counter[UUID]:
+    """Move back what remains of the lots that were moved; what each misses."""
+    missing = Counter({lot.id: amounts[lot.id] for lot in brought})
+    by_id = {lot.id: lot for lot in brought}
+    for moved in await tx.all(lots_moved_from, lot_ids=list(by_id)):
+        assert moved.moved_from_id is not None
+        sheet.take_lots(moved.account_id, [Taken(moved, moved.remaining)])
+        sheet.give_back(by_id[moved.moved_from_id], moved.remaining)
+        missing[moved.moved_from_id] -= moved.remaining
+    return missing

@@ -1,0 +1,389 @@
+"""Purchases as tills and partners report them, and their refunds (PTS-1, CRD-7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, or_
+from sqlmodel import col, select, update
+
+from app.core.db import Transaction, any_of, changed_copy, light, statement
+from app.core.errors import BadInput, DomainError
+from app.core.money import Money, points_for, proportion_half_up
+from app.models.cards import Card
+from app.models.organisation import Node
+from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
+from app.models.staff import Permission
+from app.services import audit, cards, live, members, organisation, points, requests
+from app.services.actors import Actor
+
+PAYMENTS_MAX = 20
+REPORTED_LATE_MAX = timedelta(days=31)
+CLOCK_AHEAD_MAX = timedelta(minutes=5)
+REFUNDS_MAX = 500
+
+by_id = statement(
+    select(Purchase).where(col(Purchase.id) == bindparam("purchase_id")), into=Purchase
+)
+lock_by_id = statement(
+    select(Purchase).where(col(Purchase.id) == bindparam("purchase_id")).with_for_update(),
+    into=Purchase,
+)
+by_order_number = statement(
+    select(Purchase).where(
+        col(Purchase.store_id) == bindparam("store_id"),
+        col(Purchase.order_number) == bindparam("order_number"),
+    ),
+    into=Purchase,
+)
+# A card that absorbed others shows their purchases too.
+_of_card = (
+    select(Purchase)
+    .where(
+        col(Purchase.card_id).in_(
+            select(Card.id).where(
+                or_(
+                    col(Card.id) == bindparam("card_id"),
+                    col(Card.merged_into_id) == bindparam("card_id"),
+                )
+            )
+        )
+    )
+    .order_by(col(Purchase.id).desc())
+    .limit(bindparam("limit"))
+)
+newest_of_card = statement(_of_card, into=Purchase)
+of_card_before = statement(_of_card.where(col(Purchase.id) < bindparam("before")), into=Purchase)
+payments_of = statement(
+    select(PurchasePayment)
+    .where(any_of(col(PurchasePayment.purchase_id), "purchase_ids"))
+    .order_by(col(PurchasePayment.id)),
+    into=PurchasePayment,
+)
+refund_by_id = statement(
+    select(PurchaseRefund).where(col(PurchaseRefund.id) == bindparam("refund_id")),
+    into=PurchaseRefund,
+)
+refunds_of = statement(
+    select(PurchaseRefund)
+    .where(any_of(col(PurchaseRefund.purchase_id), "purchase_ids"))
+    .order_by(col(PurchaseRefund.id))
+    .limit(REFUNDS_MAX),
+    into=PurchaseRefund,
+)
+add_refund = statement(
+    update(Purchase)
+    .where(
+        col(Purchase.id) == bindparam("purchase_id"),
+        col(Purchase.refunded_amount) + bindparam("amount") <= col(Purchase.total_amount),
+    )
+    .values(
+        refunded_amount=col(Purchase.refunded_amount) + bindparam("amount"),
+        points_taken_back=col(Purchase.points_taken_back) + bindparam("points"),
+    )
+)
+new_purchase = light(Purchase)
+new_payment = light(PurchasePayment)
+new_refund = light(PurchaseRefund)
+
+
+class PurchaseNotFound(DomainError):
+    """No such purchase, or one at a store the actor has nothing to do with."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such purchase.")
+
+
+class OrderNumberTaken(DomainError):
+    """The store reported this order number before, with another request."""
+
+    def __init__(self, purchase_id: UUID) -> None:
+        self.purchase_id = purchase_id
+        super().__init__("This order number was recorded before.")
+
+
+class PaymentMethodUnknown(DomainError):
+    """A payment method the group does not have."""
+
+    def __init__(self, payment_code: str) -> None:
+        self.payment_code = payment_code
+        super().__init__(f"There is no payment method {payment_code[:32]!r}.")
+
+
+class PaymentsDoNotAddUp(DomainError):
+    """The payments are not the bill's total."""
+
+    def __init__(self, *, short_by: int) -> None:
+        self.short_by = short_by
+        super().__init__("The payments do not add up to the total.")
+
+
+class WrongCurrency(DomainError):
+    """An amount in another currency than the card's scheme."""
+
+    def __init__(self, expected: str) -> None:
+        self.expected = expected
+        super().__init__(f"This card is kept in {expected}.")
+
+
+class RefundTooLarge(DomainError):
+    """More than what is left of the purchase to refund."""
+
+    def __init__(self, *, refundable: Money) -> None:
+        self.refundable = refundable
+        super().__init__("This is more than what is left to refund.")
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A part of a bill: the payment method's code and its amount in minor units."""
+
+    method_code: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a till reports; amounts in minor units, tax included in the total."""
+
+    order_number: str
+    total: Money
+    tax_amount: int
+    payments: Sequence[Payment]
+    occurred_at: datetime
+
+    def require_sound(self, now: datetime) -> None:
+        """Raise `BadInput` or `PaymentsDoNotAddUp` for a bill that cannot have happened."""
+        amounts = [self.total.amount, self.tax_amount]
+        if min(amounts) < 0 or self.tax_amount > self.total.amount:
+            raise BadInput("Amounts must be 0 or more, and tax no more than the total.")
+        if len(self.payments) > PAYMENTS_MAX:
+            raise BadInput(f"A bill can have at most {PAYMENTS_MAX} payments.")
+        if any(payment.amount <= 0 for payment in self.payments):
+            raise BadInput("Each payment must be above 0.")
+        if not now - REPORTED_LATE_MAX <= self.occurred_at <= now + CLOCK_AHEAD_MAX:
+            raise BadInput("occurredAt must lie within the last 31 days.")
+        if short_by := self.total.amount - sum(payment.amount for payment in self.payments):
+            raise PaymentsDoNotAddUp(short_by=short_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    purchase: Purchase
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    refund: PurchaseRefund
+    purchase: Purchase
+    is_replay: bool
+
+
+async def record(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    terminal_id: UUID,
+    card_id: UUID,
+    bill: Bill,
+    request_key: str,
+    now: datetime,
+) -> Recorded:
+    """Record a purchase on a card: points are earned, the first store recruits the member.
+
+    Exactly once per request key, and once per order number of a store. Raises the refusals
+    above, `CardNotFound`, `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`,
+    `RequestKeyReused`.
+    """
+    terminal, store = await organisation.terminal(tx, terminal_id)
+    actor.require(Permission.PURCHASES_WRITE, store)
+    bill.require_sound(now)
+    request = requests.Request(
+        principal_id=actor.id,
+        operation="purchaseRecord",
+        key=request_key,
+        input={
+            "terminal": terminal.id,
+            "card": card_id,
+            "order": bill.order_number,
+            "total": [bill.total.amount, bill.total.currency, bill.tax_amount],
+            "payments": [[payment.method_code, payment.amount] for payment in bill.payments],
+            "occurredAt": bill.occurred_at,
+        },
+    )
+    claim = await requests.claim(tx, request, now=now)
+    if claim.is_replay:
+        earlier = await tx.one(by_id, purchase_id=claim.answer_id)
+        assert earlier is not None
+        return Recorded(earlier, is_replay=True)
+    card = await cards.living(tx, card_id)
+    if card.group_id != store.group_id:
+        raise cards.CardNotFound
+    cards.require_usable(card, now)
+    scheme = await cards.require_store(tx, card, store)
+    if scheme.currency != bill.total.currency:
+        raise WrongCurrency(scheme.currency)
+    if taken := await tx.one(by_order_number, store_id=store.id, order_number=bill.order_number):
+        raise OrderNumberTaken(taken.id)
+    payments = await _payments(tx, store, claim.answer_id, bill)
+    net_amount = net_of(bill, payments)
+    purchase = new_purchase(
+        id=claim.answer_id,
+        group_id=card.group_id,
+        card_id=card.id,
+        store_id=store.id,
+        terminal_id=terminal.id,
+        order_number=bill.order_number,
+        currency=scheme.currency,
+        total_amount=bill.total.amount,
+        tax_amount=bill.tax_amount,
+        net_amount=net_amount,
+        points_unit=scheme.points_unit,
+        points_rate=scheme.points_rate,
+        points_earned=points_for(net_amount, scheme.points_unit, scheme.points_rate),
+        occurred_at=bill.occurred_at,
+        recorded_at=now,
+    )
+    await tx.insert(purchase, *payments)
+    await points.earn(tx, card=card, purchase=purchase, actor=actor, now=now)
+    await members.recruit(tx, member_id=card.member_id, store_id=store.id)
+    await audit.record(
+        tx, actor, "purchase.record", object_kind="purchase", object_id=purchase.id,
+        node_id=store.id, now=now, card=card.id, points=purchase.points_earned,
+    )  # fmt: skip
+    live.tell(tx, card.member_id, "PURCHASE_RECORDED", object_id=purchase.id, now=now)
+    return Recorded(purchase, is_replay=False)
+
+
+async def refund(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    purchase_id: UUID,
+    amount: Money,
+    reason: str,
+    request_key: str,
+    now: datetime,
+) -> Refunded:
+    """Refund a part or all of a purchase; the points of that part go back (PTS-1).
+
+    Raises `PurchaseNotFound`, `RefundTooLarge`, `WrongCurrency`, `RequestKeyReused`. A lost or
+    frozen card loses the points as well: what was given for nothing is nobody's.
+    """
+    purchase = await tx.one(lock_by_id, purchase_id=purchase_id)
+    if purchase is None or purchase.group_id != actor.group_id:
+        raise PurchaseNotFound
+    actor.require(Permission.PURCHASES_REFUND, await organisation.node(tx, purchase.store_id))
+    if amount.currency != purchase.currency:
+        raise WrongCurrency(purchase.currency)
+    if amount.amount <= 0:
+        raise BadInput("amount must be above 0.")
+    request = requests.Request(
+        principal_id=actor.id,
+        operation="purchaseRefund",
+        key=request_key,
+        input={"purchase": purchase.id, "amount": amount.amount, "reason": reason},
+    )
+    claim = await requests.claim(tx, request, now=now)
+    if claim.is_replay:
+        earlier = await tx.one(refund_by_id, refund_id=claim.answer_id)
+        assert earlier is not None
+        return Refunded(earlier, purchase, is_replay=True)
+    refunded_amount = purchase.refunded_amount + amount.amount
+    if refunded_amount > purchase.total_amount:
+        left = purchase.total_amount - purchase.refunded_amount
+        raise RefundTooLarge(refundable=Money(left, purchase.currency))
+    back = points.due_back(purchase, refunded_amount)
+    added = await tx.changed(add_refund, purchase_id=purchase.id, amount=amount.amount, points=back)
+    assert added == 1, "a purchase moved under its lock"
+    made = new_refund(
+        id=claim.answer_id,
+        purchase_id=purchase.id,
+        amount=amount.amount,
+        points_taken=back,
+        reason=reason,
+        refunded_at=now,
+    )
+    await tx.insert(made)
+    card = await cards.living(tx, purchase.card_id)
+    await points.take_back(tx, card=card, purchase=purchase, refund=made, actor=actor, now=now)
+    await audit.record(
+        tx, actor, "purchase.refund", object_kind="purchase", object_id=purchase.id,
+        node_id=purchase.store_id, now=now, amount=amount.amount, points=back,
+    )  # fmt: skip
+    live.tell(tx, card.member_id, "PURCHASE_REFUNDED", object_id=purchase.id, now=now)
+    after = changed_copy(
+        purchase,
+        refunded_amount=refunded_amount,
+        points_taken_back=purchase.points_taken_back + back,
+    )
+    return Refunded(made, after, is_replay=False)
+
+
+async def seen_by(tx: Transaction, actor: Actor, *, purchase_id: UUID) -> Purchase:
+    """A purchase the actor may read; raises `PurchaseNotFound`."""
+    purchase = await tx.one(by_id, purchase_id=purchase_id)
+    if purchase is None or purchase.group_id != actor.group_id:
+        raise PurchaseNotFound
+    actor.require(Permission.PURCHASES_READ, await organisation.node(tx, purchase.store_id))
+    return purchase
+
+
+async def of_card(
+    tx: Transaction, *, card_id: UUID, before: UUID | None, limit: int
+) -> list[Purchase]:
+    """A card's purchases, newest first, those of cards it absorbed included."""
+    if before is None:
+        return await tx.all(newest_of_card, card_id=card_id, limit=limit)
+    return await tx.all(of_card_before, card_id=card_id, before=before, limit=limit)
+
+
+async def payments_by_purchase(
+    tx: Transaction, purchase_ids: list[UUID]
+) -> dict[UUID, list[PurchasePayment]]:
+    found: dict[UUID, list[PurchasePayment]] = {i: [] for i in purchase_ids}
+    for payment in await tx.all(payments_of, purchase_ids=purchase_ids):
+        found[payment.purchase_id].append(payment)
+    return found
+
+
+async def refunds_by_purchase(
+    tx: Transaction, purchase_ids: list[UUID]
+) -> dict[UUID, list[PurchaseRefund]]:
+    found: dict[UUID, list[PurchaseRefund]] = {i: [] for i in purchase_ids}
+    for made in await tx.all(refunds_of, purchase_ids=purchase_ids):
+        found[made.purchase_id].append(made)
+    return found
+
+
+def net_of(bill: Bill, payments: Sequence[PurchasePayment]) -> int:
+    """What earns points: paid by net-receipt methods, less their share of the tax (PTS-1).
+
+    The tax is shared in proportion to the amounts, rounded half up to the minor unit.
+    """
+    counted = sum(payment.amount for payment in payments if payment.is_net_receipt)
+    if not counted:
+        return 0
+    return counted - proportion_half_up(bill.tax_amount, counted, bill.total.amount)
+
+
+async def _payments(
+    tx: Transaction, store: Node, purchase_id: UUID, bill: Bill
+) -> list[PurchasePayment]:
+    codes = sorted({payment.method_code for payment in bill.payments})
+    found = await tx.all(organisation.method_by_code, group_id=store.group_id, codes=codes)
+    methods = {method.code: method for method in found}
+    for code in codes:
+        if code not in methods:
+            raise PaymentMethodUnknown(code)
+    return [
+        new_payment(
+            purchase_id=purchase_id,
+            payment_method_id=methods[payment.method_code].id,
+            amount=payment.amount,
+            is_net_receipt=methods[payment.method_code].is_net_receipt,
+        )
+        for payment in bill.payments
+    ]

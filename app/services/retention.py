@@ -1,0 +1,62 @@
+"""What is dropped once nobody needs it any more, in batches that hold no lock for long."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import SQLModel, col, delete, select
+
+from app.core.db import Statement, Transaction, statement
+from app.models.identities import VerificationCode
+from app.models.operations import Job, RateCount
+from app.models.sessions import Ticket
+
+BATCH = 500
+
+
+class Kept(NamedTuple):
+    """How long the rows of a table are kept, and the statement that drops a batch of older ones."""
+
+    life: timedelta
+    drop: Statement[Any]
+
+
+def _drop(table: type[SQLModel], is_old: Any) -> Statement[Any]:
+    key = col(table.id)  # type: ignore[attr-defined]
+    batch = select(key).where(is_old).order_by(key).limit(BATCH)
+    return statement(delete(table).where(key.in_(batch)))
+
+
+def _made_before(table: type[SQLModel]) -> Any:
+    # Keys sort by the time they were made, so the primary key finds old rows without an index.
+    return col(table.id) < bindparam("before_id")  # type: ignore[attr-defined]
+
+
+KEPT: dict[str, Kept] = {
+    "tickets": Kept(timedelta(days=1), _drop(Ticket, col(Ticket.expires_at) < bindparam("before"))),
+    "rate_counts": Kept(
+        # The longest window is a day.
+        timedelta(days=2),
+        _drop(RateCount, col(RateCount.window_start) < bindparam("before")),
+    ),
+    # Codes are counted for a day (IDN-7).
+    "verification_codes": Kept(
+        timedelta(days=2), _drop(VerificationCode, _made_before(VerificationCode))
+    ),
+    # Failed jobs stay until somebody has looked at them.
+    "jobs": Kept(timedelta(days=7), _drop(Job, _made_before(Job) & col(Job.done_at).is_not(None))),
+}
+
+
+async def forget(tx: Transaction, *, table: str, now: datetime) -> int:
+    """Drop one batch of a table's rows that outlived their time; how many there were."""
+    kept = KEPT[table]
+    before = now - kept.life
+    return await tx.changed(kept.drop, before=before, before_id=first_id_at(before))
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of a millisecond: RFC 9562, section 5.7."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (7 << 76) | (0b10 << 62))

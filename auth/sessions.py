@@ -1,0 +1,73 @@
+"""What both endpoints do with sessions: start, refresh, list, revoke (IDN-6)."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from app.core.errors import Unauthenticated
+from app.models.sessions import PrincipalKind, Session
+from app.services import sessions
+from schema.context import AccessToken, Context, Principal
+
+
+class Started(NamedTuple):
+    """What a client keeps of a session."""
+
+    session: Session
+    access_token: AccessToken
+    refresh_token: str
+
+
+async def with_access_token(context: Context, refreshed: sessions.Refreshed) -> Started:
+    """Add an access token to a session that was just opened or refreshed."""
+    session = refreshed.session
+    access_token = await context.signer.sign(
+        kind=session.principal_kind,
+        principal_id=session.principal_id,
+        group_id=session.group_id,
+        session_id=session.id,
+        now=context.now,
+    )
+    return Started(session, access_token, refreshed.refresh_token)
+
+
+async def refresh(context: Context, kind: PrincipalKind, refresh_token: str) -> Started:
+    """Exchange a refresh token of this endpoint's kind of session; raises `RefreshRefused`."""
+    refreshed = await context.run(
+        sessions.refresh, refresh_token=refresh_token, principal_kind=kind, now=context.now
+    )
+    return await with_access_token(context, refreshed)
+
+
+async def own(context: Context) -> list[Session]:
+    """Where the asker is signed in."""
+    principal = _principal(context)
+    return await context.read(sessions.open_sessions, principal_id=principal.id, now=context.now)
+
+
+async def revoke(context: Context, session_id: UUID) -> None:
+    """End one of the asker's sessions, this one too; raises `SessionNotFound`."""
+    await context.run(
+        sessions.revoke_one_of,
+        principal_id=_principal(context).id,
+        session_id=session_id,
+        now=context.now,
+    )
+
+
+async def revoke_others(context: Context) -> int:
+    """End all of the asker's sessions but the one that asks; how many there were."""
+    principal = _principal(context)
+    if principal.session_id is None:
+        raise Unauthenticated("Sign in first.")
+    return await context.run(
+        sessions.revoke_others,
+        principal_id=principal.id,
+        session_id=principal.session_id,
+        now=context.now,
+    )
+
+
+def _principal(context: Context) -> Principal:
+    if context.principal is None:
+        raise Unauthenticated("Sign in first.")
+    return context.principal
