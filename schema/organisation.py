@@ -7,13 +7,12 @@ import strawberry
 
 from app.core.ids import type_id
 from app.models import organisation as rows
+from app.models.organisation import NodeKind
 from app.services import organisation
 from schema.context import Info
 from schema.problems import Problem, shown_as
 
-NodeKind = strawberry.enum(
-    rows.NodeKind, name="NodeKind", description="The level of a node: group, brand or store."
-)
+strawberry.enum(NodeKind, description="The level of a node: group, brand or store.")
 
 
 @strawberry.type(description="A place in the organisation: the group, a brand or a store.")
@@ -27,8 +26,8 @@ class Node:
 
     @classmethod
     def of(cls, row: rows.Node) -> Self:
-        parent_id = None if row.kind is rows.NodeKind.GROUP else row.group_id
-        if row.kind is rows.NodeKind.STORE and row.brand_id is not None:
+        parent_id = None if row.kind is NodeKind.GROUP else row.group_id
+        if row.kind is NodeKind.STORE and row.brand_id is not None:
             parent_id = row.brand_id
         return cls(
             id=node_id_of(row.id),
@@ -144,7 +143,9 @@ class TerminalNameTaken(Problem): ...
 
 @strawberry.input(description="A brand to add to the group.")
 class BrandCreateInput:
-    code: str = strawberry.field(description="The code other systems know it by, 1 to 32 characters.")
+    code: str = strawberry.field(
+        description="The code other systems know it by, 1 to 32 characters."
+    )
     name: str = strawberry.field(description="What people call it, 1 to 120 characters.")
     time_zone: str = strawberry.field(description="Its IANA time zone, such as Asia/Shanghai.")
 
@@ -152,7 +153,9 @@ class BrandCreateInput:
 @strawberry.input(description="A store to add to the group or a brand.")
 class StoreCreateInput:
     parent_id: strawberry.ID = strawberry.field(description="The group or brand, `node_…`.")
-    code: str = strawberry.field(description="The code other systems know it by, 1 to 32 characters.")
+    code: str = strawberry.field(
+        description="The code other systems know it by, 1 to 32 characters."
+    )
     name: str = strawberry.field(description="What people call it, 1 to 120 characters.")
     time_zone: str = strawberry.field(description="Its IANA time zone, such as Asia/Shanghai.")
 

@@ -45,6 +45,14 @@ def parse_type_id(prefix: str, text: str) -> UUID:
     return UUID(int=int(suffix.translate(_TO_PYTHON_BASE32), 32))
 
 
+def any_type_id(text: str) -> UUID:
+    """The UUID in an id of any kind, for a search over all of them; raises `BadInput`."""
+    prefix = text.rpartition("_")[0]
+    if not _PREFIX.fullmatch(prefix):
+        raise BadInput(f"Not an id: {text[:_MAX_ECHO_CHARS]!r}")
+    return parse_type_id(prefix, text)
+
+
 @lru_cache(maxsize=256)
 def _assert_prefix(prefix: str) -> None:
     """Prefixes are ours, so a bad one is our mistake; checked once each."""

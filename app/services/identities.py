@@ -39,6 +39,12 @@ by_member = statement(
     .order_by(col(Identity.id)),
     into=Identity,
 )
+by_members = statement(
+    select(Identity)
+    .where(any_of(col(Identity.member_id), "member_ids"))
+    .order_by(col(Identity.id)),
+    into=Identity,
+)
 remove_one = statement(
     delete(Identity).where(
         col(Identity.id) == bindparam("identity_id"),
@@ -162,6 +168,14 @@ async def unbind(tx: Transaction, *, member_id: UUID, identity_id: UUID) -> Memb
 async def of_member(tx: Transaction, *, member_id: UUID) -> list[Identity]:
     """A living member's identities, oldest first."""
     return await tx.all(by_member, member_id=member_id)
+
+
+async def of_members(tx: Transaction, member_ids: list[UUID]) -> dict[UUID, list[Identity]]:
+    """The identities of each of these living members, oldest first."""
+    found: dict[UUID, list[Identity]] = {member_id: [] for member_id in member_ids}
+    for identity in await tx.all(by_members, member_ids=member_ids):
+        found[identity.member_id].append(identity)
+    return found
 
 
 def _identity(member: Member, proof: Proof, now: datetime) -> Identity:

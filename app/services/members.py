@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
+from sqlalchemy.orm import aliased
 from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, any_of, light, statement
@@ -62,6 +63,28 @@ consents_of_member = statement(
     .where(col(Consent.member_id) == bindparam("member_id"))
     .order_by(col(Consent.id).desc())
     .limit(CONSENTS_MAX),
+    into=Consent,
+)
+definitions_of_groups = statement(
+    select(AttributeDefinition)
+    .where(any_of(col(AttributeDefinition.group_id), "group_ids"))
+    .order_by(col(AttributeDefinition.id)),
+    into=AttributeDefinition,
+)
+_later = aliased(Consent)
+current_consents = statement(
+    select(Consent)
+    .where(
+        any_of(col(Consent.member_id), "member_ids"),
+        ~select(_later.id)
+        .where(
+            col(_later.member_id) == col(Consent.member_id),
+            col(_later.purpose) == col(Consent.purpose),
+            col(_later.id) > col(Consent.id),
+        )
+        .exists(),
+    )
+    .order_by(col(Consent.id)),
     into=Consent,
 )
 new_member = light(Member)
@@ -181,6 +204,16 @@ async def consents(tx: Transaction, *, member_id: UUID) -> list[Consent]:
     return await tx.all(consents_of_member, member_id=member_id)
 
 
+async def consents_in_force(
+    tx: Transaction, member_ids: list[UUID]
+) -> dict[UUID, list[Consent]]:
+    """The latest decision of each member about each purpose."""
+    found: dict[UUID, list[Consent]] = {member_id: [] for member_id in member_ids}
+    for consent in await tx.all(current_consents, member_ids=member_ids):
+        found[consent.member_id].append(consent)
+    return found
+
+
 async def recruit(tx: Transaction, *, member_id: UUID, store_id: UUID) -> None:
     """The first store a member consumes at recruits them; no later one changes it (CRD-7)."""
     await tx.changed(recruit_once, member_id=member_id, store_id=store_id)
@@ -188,6 +221,16 @@ async def recruit(tx: Transaction, *, member_id: UUID, store_id: UUID) -> None:
 
 async def attribute_definitions(tx: Transaction, *, group_id: UUID) -> list[AttributeDefinition]:
     return await tx.all(definitions_of_group, group_id=group_id)
+
+
+async def attributes_defined(
+    tx: Transaction, group_ids: list[UUID]
+) -> dict[UUID, list[AttributeDefinition]]:
+    """The attributes each of these groups defined, in the order they were."""
+    found: dict[UUID, list[AttributeDefinition]] = {group_id: [] for group_id in group_ids}
+    for definition in await tx.all(definitions_of_groups, group_ids=group_ids):
+        found[definition.group_id].append(definition)
+    return found
 
 
 async def define_attribute(

@@ -410,9 +410,10 @@ async def update_store_group(
     return StoreSet(row, stores)
 
 
-async def terminals(tx: Transaction, actor: Actor, *, store_id: UUID) -> list[Terminal]:
-    """A store's terminals, also those switched off; raises `NodeNotFound`."""
-    actor.require(Permission.ORGANISATION_READ, await _store(tx, store_id))
+async def terminals(tx: Transaction, actor: Actor, *, store_id: UUID) -> list[Terminal] | None:
+    """A store's terminals, also those switched off; None for what is no store the actor sees."""
+    if await node_for(tx, actor, node_id=store_id) is None:
+        return None
     return await tx.all(terminals_of_store, store_id=store_id)
 
 

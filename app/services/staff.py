@@ -23,9 +23,9 @@ from app.core.db import (
     upsert,
     values_of,
 )
-from app.core.errors import DomainError, Unauthenticated
+from app.core.errors import BadInput, DomainError, Unauthenticated
 from app.core.personal import index_of
-from app.core.phones import normal_email
+from app.core.phones import InvalidEmail, normal_email
 from app.core.texts import checked_text
 from app.models.organisation import Node, NodeKind
 from app.models.sessions import PrincipalKind, Session
@@ -185,7 +185,7 @@ async def create(
 ) -> StaffCreated:
     """Open an account with a first role at a node (ORG-2).
 
-    Raises `NodeNotFound`, `RoleNotFound`, `PermissionsNotHeld`, `EmailTaken`, `InvalidEmail`.
+    Raises `NodeNotFound`, `RoleNotFound`, `PermissionsNotHeld`, `EmailTaken`.
     """
     node, role = await _grantable(tx, actor, role_id=role_id, node_id=node_id)
     created = await add(
@@ -204,7 +204,10 @@ async def add(
     tx: Transaction, *, group_id: UUID, name: str, email: str, password_hash: str, now: datetime
 ) -> Staff:
     """Insert an account without a role; for set-up, where nobody acts yet. Raises `EmailTaken`."""
-    address = normal_email(email)
+    try:
+        address = normal_email(email)
+    except InvalidEmail as error:
+        raise BadInput(str(error)) from None
     created = new_staff(
         group_id=group_id,
         name=checked_text("name", name, at_most=NAME_CHARS_MAX),

@@ -50,7 +50,7 @@ class Query:
     async def node(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="The node, `node_…`.")],  # noqa: A002  # the schema's word
+        id: Annotated[strawberry.ID, strawberry.argument(description="The node, `node_…`.")],
     ) -> Node | None:
         row = await info.context.read(
             organisation.node_for,
@@ -59,9 +59,7 @@ class Query:
         )
         return Node.of(row) if row else None
 
-    @strawberry.field(
-        permission_classes=[Reads], description="The store groups the asker may see."
-    )
+    @strawberry.field(permission_classes=[Reads], description="The store groups the asker may see.")
     async def store_groups(self, info: Info) -> list[StoreGroup]:
         found = await info.context.read(organisation.store_groups, await info.context.actor())
         return [StoreGroup.of(each) for each in found]
@@ -96,7 +94,7 @@ class Mutation:
     async def brand_create(
         self,
         info: Info,
-        input: Annotated[BrandCreateInput, strawberry.argument(description="The brand.")],  # noqa: A002
+        input: Annotated[BrandCreateInput, strawberry.argument(description="The brand.")],
     ) -> NodeCreateResult:
         actor = await info.context.actor()
         row = await info.context.run(
@@ -117,7 +115,7 @@ class Mutation:
     async def store_create(
         self,
         info: Info,
-        input: Annotated[StoreCreateInput, strawberry.argument(description="The store.")],  # noqa: A002
+        input: Annotated[StoreCreateInput, strawberry.argument(description="The store.")],
     ) -> NodeCreateResult:
         row = await info.context.run(
             organisation.create_node,
@@ -137,7 +135,7 @@ class Mutation:
     async def node_update(
         self,
         info: Info,
-        input: Annotated[NodeUpdateInput, strawberry.argument(description="What to change.")],  # noqa: A002
+        input: Annotated[NodeUpdateInput, strawberry.argument(description="What to change.")],
     ) -> NodeUpdateResult:
         row = await info.context.run(
             organisation.update_node,
@@ -153,7 +151,7 @@ class Mutation:
     async def store_group_create(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002
+        input: Annotated[
             StoreGroupCreateInput, strawberry.argument(description="The store group.")
         ],
     ) -> StoreGroupCreateResult:
@@ -173,9 +171,7 @@ class Mutation:
     async def store_group_update(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002
-            StoreGroupUpdateInput, strawberry.argument(description="What to change.")
-        ],
+        input: Annotated[StoreGroupUpdateInput, strawberry.argument(description="What to change.")],
     ) -> StoreGroupUpdateResult:
         store_ids = input.store_ids
         found = await info.context.run(
@@ -194,7 +190,7 @@ class Mutation:
     async def terminal_register(
         self,
         info: Info,
-        input: Annotated[TerminalRegisterInput, strawberry.argument(description="The terminal.")],  # noqa: A002
+        input: Annotated[TerminalRegisterInput, strawberry.argument(description="The terminal.")],
     ) -> TerminalRegisterResult:
         row = await info.context.run(
             organisation.register_terminal,
@@ -212,7 +208,7 @@ class Mutation:
     async def terminal_deactivate(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002
+        input: Annotated[
             TerminalDeactivateInput, strawberry.argument(description="Which terminal.")
         ],
     ) -> TerminalDeactivateResult:
@@ -231,7 +227,7 @@ class Mutation:
     async def payment_method_save(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002
+        input: Annotated[
             PaymentMethodSaveInput, strawberry.argument(description="The payment method.")
         ],
     ) -> PaymentMethod:

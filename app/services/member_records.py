@@ -1,0 +1,155 @@
+"""Members as staff and partners see them: found, listed, unmasked (SEC-2, MEM-6)."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, select
+
+from app.core.db import Transaction, statement
+from app.core.errors import BadInput, DomainError
+from app.core.phones import normal_email, normal_phone
+from app.models.identities import Identity, IdentityKind, Merge
+from app.models.members import AttributeDefinition, AttributeKind, Member, MemberStatus
+from app.models.staff import Permission
+from app.services import audit, cards, identities, members
+from app.services.actors import Actor
+from app.services.identities import Proof
+from app.services.members import MemberNotFound
+from app.services.merges import undoing
+
+PRESET_KEYS = frozenset({"id", "name", "gender", "birthday", "region", "phone", "email"})
+"""What every member has; a custom attribute cannot take its place (MEM-6)."""
+
+ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+_page = (
+    select(Member)
+    .where(col(Member.group_id) == bindparam("group_id"), col(Member.status) != MemberStatus.MERGED)
+    .order_by(col(Member.id).desc())
+    .limit(bindparam("limit"))
+)
+newest = statement(_page, into=Member)
+older = statement(_page.where(col(Member.id) < bindparam("before")), into=Member)
+
+
+class AttributeDefined(DomainError):
+    """The group has this attribute already, with another name or kind (MEM-6)."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"There is already an attribute {key!r}, and it cannot be changed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasked:
+    """What was behind the mask."""
+
+    member: Member
+    identities: list[Identity]
+
+
+async def get(tx: Transaction, actor: Actor, *, member_id: UUID) -> Member:
+    """A member of the actor's group, or whom the record was merged into; `MemberNotFound`."""
+    actor.require_any(Permission.MEMBERS_READ)
+    found = await members.living(tx, member_id)
+    if found.group_id != actor.group_id:
+        raise MemberNotFound
+    return found
+
+
+async def find(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    phone: str | None = None,
+    email: str | None = None,
+    card_number: str | None = None,
+) -> Member | None:
+    """The one member with this phone, e-mail address or card number, by blind index (SEC-1)."""
+    actor.require_any(Permission.MEMBERS_READ)
+    if [phone, email, card_number].count(None) != 2:
+        raise BadInput("Give exactly one of phone, email and cardNumber.")
+    if card_number is not None:
+        try:
+            card = await cards.by_number(tx, group_id=actor.group_id, number=card_number)
+        except cards.CardNotFound:
+            return None
+        return await members.living(tx, card.member_id)
+    proof = (
+        Proof(IdentityKind.PHONE, normal_phone(phone))
+        if phone is not None
+        else Proof(IdentityKind.EMAIL, normal_email(email or ""))
+    )
+    for identity in await identities.find(tx, group_id=actor.group_id, proofs=[proof]):
+        return await members.living(tx, identity.member_id)
+    return None
+
+
+async def page(tx: Transaction, actor: Actor, *, before: UUID | None, limit: int) -> list[Member]:
+    """The group's members, those who joined last first; merged records are left out."""
+    actor.require_any(Permission.MEMBERS_READ)
+    if before is None:
+        return await tx.all(newest, group_id=actor.group_id, limit=limit)
+    return await tx.all(older, group_id=actor.group_id, limit=limit, before=before)
+
+
+async def unmask(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    member_id: UUID,
+    reason: str,
+    request_id: str,
+    now: datetime,
+) -> Unmasked:
+    """Show what is masked; who, whom and why is written down (SEC-2). `MemberNotFound`."""
+    actor.require_any(Permission.MEMBERS_UNMASK)
+    member = await members.living(tx, member_id)
+    if member.group_id != actor.group_id:
+        raise MemberNotFound
+    await audit.record(
+        tx,
+        actor,
+        "member.unmask",
+        object_kind="member",
+        object_id=member.id,
+        now=now,
+        request_id=request_id,
+        reason=reason,
+    )
+    return Unmasked(member, await identities.of_member(tx, member_id=member.id))
+
+
+async def define_attribute(
+    tx: Transaction, actor: Actor, *, key: str, name: str, kind: AttributeKind, now: datetime
+) -> AttributeDefinition:
+    """Add a custom attribute (MEM-6). Raises `TooManyAttributes`, `AttributeDefined`."""
+    actor.require_any(Permission.MEMBERS_WRITE)
+    if key in PRESET_KEYS or not ATTRIBUTE_KEY.fullmatch(key):
+        raise BadInput(
+            "key must have 1 to 48 of a–z, 0–9 and _, begin with a letter and name no preset one."
+        )
+    definition = await members.define_attribute(
+        tx, group_id=actor.group_id, key=key, name=name, kind=kind, now=now
+    )
+    if (definition.name, definition.kind) != (name, kind):
+        raise AttributeDefined(key)
+    await audit.record(
+        tx,
+        actor,
+        "member_attribute.define",
+        object_kind="attribute_definition",
+        object_id=definition.id,
+        now=now,
+        key=key,
+    )
+    return definition
+
+
+async def merges_of(tx: Transaction, actor: Actor, *, member_id: UUID) -> list[Merge]:
+    """Merges a member took part in, newest first; `MemberNotFound`."""
+    member = await get(tx, actor, member_id=member_id)
+    return await undoing.of_member(tx, member_id=member.id)
