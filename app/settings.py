@@ -100,6 +100,10 @@ class Settings(BaseSettings):
     allowed_origins: frozenset[str] = frozenset()
     trusted_proxies: str = "127.0.0.1"
     graphiql: bool = False
+    run_jobs: bool = True
+    """Whether the server does the jobs too; off where `regulars worker` processes do."""
+    metrics_token: SecretStr | None = None
+    """What Prometheus sends as its bearer token; without one /metrics is off in production."""
     head_timeout_s: float = 10.0
     stop_timeout_s: int = 30
 

@@ -9,9 +9,9 @@ import strawberry
 
 from app.core.ids import type_id
 from app.models.operations import AuditRecord as Row
-from app.models.sessions import PrincipalKind
 from schema.context import Info
 from schema.organisation import Node
+from schema.principals import PrincipalKind
 from schema.scalars import Long
 
 # What the ids of an audit record's objects begin with; a kind without a prefix shows `obj_…`.

@@ -7,11 +7,11 @@ from uuid import UUID
 import strawberry
 
 from app.core.ids import type_id
-from app.models.staff import Permission
 from app.services import partners
 from app.services.actors import known_permissions
 from schema.context import Info
 from schema.organisation import Node, NodeNotFound
+from schema.principals import Permission
 from schema.problems import Problem, shown_as
 from schema.staff import PermissionsNotHeld
 

@@ -10,19 +10,12 @@ from app.core import totp
 from app.core.crypto import masked_email
 from app.core.ids import parse_type_id, type_id
 from app.models import staff as rows
-from app.models.sessions import PrincipalKind
-from app.models.staff import Permission
 from app.services import actors, roles, staff_sign_in
 from app.services import staff as staff_service
 from schema.context import AccessToken, Info
 from schema.organisation import Node, NodeNotFound
+from schema.principals import Permission, PrincipalKind
 from schema.problems import Problem, shown_as
-
-strawberry.enum(PrincipalKind, description="What kind of somebody acts.")
-strawberry.enum(Permission, description="What a role or a partner's scope allows.")
-for _value in Permission.__strawberry_definition__.values:  # type: ignore[attr-defined]
-    # The members are the models'; what they are called as OAuth scopes is said here.
-    _value.description = f"The OAuth scope `{_value.value}`."
 
 
 @strawberry.type(description="A named set of permissions.")

@@ -62,7 +62,6 @@ class RequestId:
         # Never unset: the server runs each request in a task with a context of its own, and what
         # it logs after us should still carry the id.
         _request_id.set(request_id)
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         await self._app(scope, receive, send_with_id)
 

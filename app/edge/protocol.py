@@ -75,18 +75,21 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def _head_is_overdue(self) -> None:
         self._head_timer = None
-        if self.flow.read_paused:
-            self._start_clock()  # it is we who do not read: a pipeline waits for its answers
+        if self._is_answering():
+            self._start_clock()  # a pipelined head has time until the answers before it are out
         else:
             self._refuse(408)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: int) -> None:
         if self.transport.is_closing():
             return
         # Only where an answer is due: not into the middle of another, not to a client that has
         # never said a word.
-        is_due = self._received_bytes > 0 if self.cycle is None else self.cycle.response_complete
-        if is_due:
+        has_spoken = bool(self.cycle) or self._received_bytes > 0
+        if has_spoken and not self._is_answering():
             self.transport.write(
                 STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
             )

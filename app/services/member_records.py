@@ -51,13 +51,14 @@ class Unmasked:
     identities: list[Identity]
 
 
-async def get(tx: Transaction, actor: Actor, *, member_id: UUID) -> Member:
-    """A member of the actor's group, or whom the record was merged into; `MemberNotFound`."""
+async def get(tx: Transaction, actor: Actor, *, member_id: UUID) -> Member | None:
+    """A member of the actor's group, or whom the record was merged into."""
     actor.require_any(Permission.MEMBERS_READ)
-    found = await members.living(tx, member_id)
-    if found.group_id != actor.group_id:
-        raise MemberNotFound
-    return found
+    try:
+        found = await members.living(tx, member_id)
+    except MemberNotFound:
+        return None
+    return found if found.group_id == actor.group_id else None
 
 
 async def find(
@@ -149,7 +150,7 @@ async def define_attribute(
     return definition
 
 
-async def merges_of(tx: Transaction, actor: Actor, *, member_id: UUID) -> list[Merge]:
-    """Merges a member took part in, newest first; `MemberNotFound`."""
+async def merges_of(tx: Transaction, actor: Actor, *, member_id: UUID) -> list[Merge] | None:
+    """Merges a member took part in, newest first; None for no such member."""
     member = await get(tx, actor, member_id=member_id)
-    return await undoing.of_member(tx, member_id=member.id)
+    return None if member is None else await undoing.of_member(tx, member_id=member.id)

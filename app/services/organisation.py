@@ -236,6 +236,11 @@ async def node(tx: Transaction, node_id: UUID) -> Node:
     return found
 
 
+async def group_of_code(tx: Transaction, *, code: str) -> Node | None:
+    """The group a deployment serves, by the code in its settings."""
+    return await tx.one(group_by_code, code=code)
+
+
 async def nodes(tx: Transaction, ids: list[UUID]) -> dict[UUID, Node]:
     return {row.id: row for row in await tx.all(nodes_by_id, ids=ids)}
 

@@ -58,8 +58,13 @@ class NeverAllowedEither(NeverAllowed):
     error_extensions = None
 
 
+@strawberry.interface
+class Named:
+    name: str
+
+
 @strawberry.type
-class Person:
+class Person(Named):
     name: str = "Ada"
 
     @strawberry.field
@@ -96,6 +101,10 @@ class Query:
     @strawberry.field
     def busy(self) -> str | None:
         raise TooManyRequests("Slower, please", retry_after_s=7)
+
+    @strawberry.field
+    def nameless(self) -> Named | None:
+        return "no object of ours"  # type: ignore[return-value]
 
     @strawberry.field(permission_classes=[NeverAllowed])
     def secret(self) -> str | None:
@@ -144,6 +153,10 @@ class Subscription:
     async def breaks(self) -> AsyncIterator[int]:
         yield 1
         raise RuntimeError("password=hunter2")
+
+    @strawberry.subscription(permission_classes=[NeverAllowed])
+    async def secret(self) -> AsyncIterator[int]:
+        yield 1
 
     @strawberry.subscription
     async def refuses(self, first: int = 0) -> AsyncIterator[int]:
@@ -200,7 +213,9 @@ class _Server(uvicorn.Server):
 def serve(app: ASGIApp, **options: Any) -> Iterator[str]:
     """Serve an application on a loopback port, in a thread; gives host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="off", log_config=None, **options)
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, timeout_graceful_shutdown=5, **options
+    )
     server = _Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

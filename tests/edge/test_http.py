@@ -112,7 +112,7 @@ class TestMethods:
             "query={hello}&variables=[1]",
             "query={hello}&variables={",
             "query={hello}&query={hello}",
-            "&".join(f"a{number}=1" for number in range(50)),
+            "query={hello}&" + "&".join(f"a{number}=1" for number in range(50)),
         ],
     )
     def test_get_with_bad_parameters_is_refused(
@@ -128,6 +128,9 @@ class TestMethods:
         assert response.headers["content-type"] == "text/html; charset=utf-8"
         with_query = http.get("/", params={"query": "{ hello }"}, headers={"accept": accept})
         assert with_query.json() == {"data": {"hello": "Hello world"}}
+
+    def test_a_program_that_wants_something_else_does_not(self, http: httpx2.Client) -> None:
+        assert http.get("/", headers={"accept": "application/xml"}).status_code == 406
 
 
 class TestShapes:
@@ -185,6 +188,16 @@ class TestShapes:
             headers={"content-type": "application/json"},
         )
         assert (response.status_code, code(response)) == (413, "PAYLOAD_TOO_LARGE")
+
+    def test_a_body_that_says_it_is_too_large_is_not_waited_for(self, address: str) -> None:
+        connection = http.client.HTTPConnection(address, timeout=5)
+        connection.putrequest("POST", "/")
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", "70000")
+        connection.endheaders()
+        response = connection.getresponse()
+        assert (response.status, response.headers["connection"]) == (413, "close")
+        connection.close()
 
     def test_a_body_must_arrive_in_time(self) -> None:
         with serve(endpoint(limits=Limits(body_seconds=0.1))) as address:
@@ -304,12 +317,13 @@ class TestResolverErrors:
             "errors": [expected | {"path": [field], "locations": [{"line": 1, "column": 9}]}],
         }
 
-    @pytest.mark.parametrize("field", ["bug", "wrongType"])
+    @pytest.mark.parametrize("selection", ["bug", "wrongType", "nameless { name }"])
     def test_a_bug_is_masked_and_logged_with_the_request_id(
-        self, http: httpx2.Client, field: str
+        self, http: httpx2.Client, selection: str
     ) -> None:
+        field = selection.partition(" ")[0]
         with structlog.testing.capture_logs() as logged:
-            response = post(http, f"{{ {field} }}", **{"x-request-id": "request-1"})
+            response = post(http, f"{{ {selection} }}", **{"x-request-id": "request-1"})
         assert response.json() == {
             "data": {field: None},
             "errors": [

@@ -151,6 +151,21 @@ def test_introspection_cannot_be_nested_at_will(http: httpx2.Client) -> None:
     assert error["message"] == "Maximum introspection depth exceeded"
 
 
+def test_even_introspection_has_an_end() -> None:
+    document = "{ __schema " + "{ types " * 60 + "{ name }" + "}" * 61
+    assert refusal(document) is None
+    document = "{ __schema " + "{ types " * 70 + "{ name }" + "}" * 71
+    assert refusal(document) == exceeded("nests too deeply")
+
+
+def test_tokens_are_counted_while_they_are_read() -> None:
+    engine = Engine(schema, Limits(tokens=3), hide_suggestions=True)
+    engine.prepare("{ hello }")
+    with pytest.raises(OperationRefused) as refused:
+        engine.prepare("{ hello hello }")
+    assert refused.value.code == "GRAPHQL_PARSE_FAILED"
+
+
 class TestCache:
     def test_a_document_is_prepared_once(self) -> None:
         engine = Engine(schema, Limits(), hide_suggestions=True)

@@ -1,5 +1,6 @@
 """The head of a request: in time, in size, on fresh and on kept connections."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     message = await receive()
     while message.get("more_body"):
         message = await receive()
+    if scope["path"] == "/slow":
+        await asyncio.sleep(HEAD_SECONDS * 1.5)
     headers = [(b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
@@ -109,6 +112,17 @@ def test_pipelined_requests_are_answered(address: str) -> None:
             received += connection.recv(4_096)
         # The fourth began in the middle of what was received; its clock runs all the same.
         assert read_to_end(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_pipeline_that_waits_for_us_is_not_blamed(address: str) -> None:
+    with opened(address) as connection:
+        # The third has begun and cannot go on before the first is answered, which takes long.
+        connection.sendall(REQUEST.replace(b"/", b"/slow", 1) + REQUEST + REQUEST[:10])
+        received = b""
+        while received.count(b"\r\n\r\nok") < 2:
+            part = connection.recv(4_096)
+            assert part, received
+            received += part
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ class TestOperations:
             ("subscription($n: Int!) { count(to: $n) }", "BAD_USER_INPUT"),
             ("{" + "hello " * 600 + "}", "DOCUMENT_LIMIT_EXCEEDED"),
             ("subscription { refuses }", "BAD_USER_INPUT"),
+            ("subscription { secret }", "NOT_YOURS"),
         ],
     )
     def test_an_operation_that_fails_leaves_the_socket_open(

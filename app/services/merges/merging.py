@@ -170,7 +170,7 @@ async def _move_cards(
 ) -> None:
     held = await tx.all(lock_cards, member_ids=[survivor.id, loser.id])
     by_scheme = {card.scheme_id: card for card in held if card.member_id == survivor.id}
-    tiers = await cards.tiers(tx, [card.tier_id for card in held])
+    tiers = await schemes.tiers(tx, [card.tier_id for card in held])
     for card in held:
         if card.member_id != loser.id:
             continue
@@ -232,7 +232,7 @@ async def _move_value(
                 restriction=lot.restriction,
             )
         if owed := sheet.release_debt(source.id):
-            absorbed.debts[source.kind] = owed
+            absorbed.debts[source.kind.value] = owed
             await sheet.claw_back(target.id, owed, origin_id=None)
     if not sheet.is_empty:
         absorbed.posting_id = str((await sheet.close()).id)

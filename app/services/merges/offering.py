@@ -69,8 +69,8 @@ async def preview(tx: Transaction, *, survivor_id: UUID, loser_id: UUID) -> Merg
     """What the survivor's cards will hold, and what will lead to them."""
     held = await cards.of_members(tx, [survivor_id, loser_id])
     everyones = [*held[survivor_id], *held[loser_id]]
-    schemes = await cards.schemes(tx, [card.scheme_id for card in everyones])
-    tiers = await cards.tiers(tx, [card.tier_id for card in everyones])
+    schemes = await schemes.schemes(tx, [card.scheme_id for card in everyones])
+    tiers = await schemes.tiers(tx, [card.tier_id for card in everyones])
     accounts = await ledger.accounts_of_cards(tx, [card.id for card in everyones])
     shown: list[CardInMerge] = []
     for scheme_id, scheme in schemes.items():

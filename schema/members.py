@@ -1,0 +1,480 @@
+"""Members: as they see themselves, and as those who work here see them (IDN-8, SEC-2)."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import strawberry
+
+from app.core.crypto import masked_name
+from app.core.errors import BadInput
+from app.core.ids import type_id
+from app.core.texts import checked_text
+from app.models import members as rows
+from app.models.identities import IdentityKind
+from app.models.members import AttributeKind, Gender, MemberStatus, birthday_date
+from app.services import member_records, members, merges, privacy, sessions
+from schema.context import AccessToken, Info
+from schema.identities import (
+    CodeRefused,
+    Identity,
+    Merge,
+    MergeImpossible,
+    MergeOffered,
+    OwnIdentity,
+    ProviderBusy,
+    TicketRefused,
+)
+from schema.problems import Problem, shown_as
+from schema.requests import RequestKeyReused
+from schema.scalars import Long
+from schema.sessions import Session
+from schema.values import ValueAmount
+from schema.verification_codes import TargetInvalid
+
+NAME_CHARS_MAX = 120
+REGION_CHARS_MAX = 120
+ATTRIBUTE_NAME_CHARS_MAX = 64
+PURPOSE_CHARS_MAX = 48
+VERSION_CHARS_MAX = 32
+REASON_CHARS_MAX = 200
+
+strawberry.enum(Gender, name="Gender", description="As the member says.")
+strawberry.enum(AttributeKind, name="AttributeKind", description="What values an attribute has.")
+strawberry.enum(MemberStatus, name="MemberStatus", description="Whether a record is in use.")
+
+
+@strawberry.type(description="A custom attribute that members of the group can have.")
+class AttributeDefinition:
+    id: strawberry.ID = strawberry.field(description="Its id, `attr_…`.")
+    key: str = strawberry.field(description="What programs call it.")
+    name: str = strawberry.field(description="What people call it.")
+    kind: AttributeKind = strawberry.field(description="What values it has.")
+
+    @classmethod
+    def of(cls, row: rows.AttributeDefinition) -> Self:
+        return cls(
+            id=strawberry.ID(type_id("attr", row.id)), key=row.key, name=row.name, kind=row.kind
+        )
+
+
+@strawberry.type(description="What a member has for one custom attribute.")
+class MemberAttribute:
+    key: str = strawberry.field(description="What programs call the attribute.")
+    name: str = strawberry.field(description="What people call the attribute.")
+    kind: AttributeKind = strawberry.field(description="What values it has.")
+    value: str = strawberry.field(description="The text, the number's digits, or the ISO date.")
+
+
+@strawberry.type(description="A decision a member took about one purpose.")
+class Consent:
+    id: strawberry.ID = strawberry.field(description="Its id, `cns_…`.")
+    purpose: str = strawberry.field(description="What it is about, such as marketing_sms.")
+    version: str = strawberry.field(description="The version of the text that was shown.")
+    is_given: bool = strawberry.field(description="Yes or no.")
+    decided_at: datetime = strawberry.field(description="When it was decided.")
+
+    @classmethod
+    def of(cls, row: rows.Consent) -> Self:
+        return cls(
+            id=strawberry.ID(type_id("cns", row.id)),
+            purpose=row.purpose,
+            version=row.version,
+            is_given=row.is_given,
+            decided_at=row.decided_at,
+        )
+
+
+@strawberry.type(name="Member", description="The signed-in member, as they see themselves.")
+class OwnMember:
+    id: strawberry.ID = strawberry.field(description="Their id, `mem_…`.")
+    name: str | None = strawberry.field(description="Their name, if they told.")
+    gender: Gender | None = strawberry.field(description="Their gender, if they told.")
+    birthday: date | None = strawberry.field(description="Their birthday, if they told.")
+    can_edit_birthday: bool = strawberry.field(
+        description="Whether they may still set or change it: once."
+    )
+    region: str | None = strawberry.field(description="Where they live, if they told.")
+    joined_at: datetime = strawberry.field(description="When they joined.")
+    row: strawberry.Private[rows.Member]
+
+    @classmethod
+    def of(cls, row: rows.Member) -> Self:
+        return cls(
+            id=member_id_of(row.id),
+            name=row.name,
+            gender=row.gender,
+            birthday=birthday_date(row.birthday),
+            can_edit_birthday=row.birthday_edits == 0,
+            region=row.region,
+            joined_at=row.joined_at,
+            row=row,
+        )
+
+    @strawberry.field(description="Their custom attributes, those that have a value.")
+    async def attributes(self, info: Info) -> list[MemberAttribute]:
+        return await attributes_of(self.row, info)
+
+    @strawberry.field(description="What leads to them: phone, e-mail, WeChat …")
+    async def identities(self, info: Info) -> list[OwnIdentity]:
+        found = await info.context.loaders.identities.load(self.row.id)
+        return [OwnIdentity.of(row) for row in found]
+
+    @strawberry.field(description="Their latest decision about each purpose.")
+    async def consents(self, info: Info) -> list[Consent]:
+        found = await info.context.loaders.consents.load(self.row.id)
+        return [Consent.of(row) for row in found]
+
+    @strawberry.field(description="Where they are signed in, the latest used first.")
+    async def sessions(self, info: Info) -> list[Session]:
+        found = await info.context.read(
+            sessions.open_sessions, principal_id=self.row.id, now=info.context.now
+        )
+        return [Session.of(row) for row in found]
+
+
+@strawberry.type(description="A member of the group. What tells who they are is masked.")
+class Member:
+    id: strawberry.ID = strawberry.field(description="Their id, `mem_…`.")
+    status: MemberStatus = strawberry.field(description="Whether the record is in use.")
+    name: str | None = strawberry.field(description="Their name, masked: 王**.")
+    gender: Gender | None = strawberry.field(description="Their gender, if they told.")
+    birthday: str | None = strawberry.field(
+        description="Month and day, the year hidden: ****-05-20."
+    )
+    region: str | None = strawberry.field(description="Where they live, if they told.")
+    joined_at: datetime = strawberry.field(description="When they joined.")
+    closed_at: datetime | None = strawberry.field(description="When they closed their account.")
+    row: strawberry.Private[rows.Member]
+
+    @classmethod
+    def of(cls, row: rows.Member) -> Self:
+        return cls(
+            id=member_id_of(row.id),
+            status=row.status,
+            name=masked_name(row.name) if row.name else None,
+            gender=row.gender,
+            birthday=f"****{row.birthday[4:]}" if row.birthday else None,
+            region=row.region,
+            joined_at=row.joined_at,
+            closed_at=row.closed_at,
+            row=row,
+        )
+
+    @strawberry.field(description="Their custom attributes, those that have a value.")
+    async def attributes(self, info: Info) -> list[MemberAttribute]:
+        return await attributes_of(self.row, info)
+
+    @strawberry.field(description="What leads to them, masked.")
+    async def identities(self, info: Info) -> list[Identity]:
+        found = await info.context.loaders.identities.load(self.row.id)
+        return [Identity.of(row) for row in found]
+
+    @strawberry.field(description="Their latest decision about each purpose.")
+    async def consents(self, info: Info) -> list[Consent]:
+        found = await info.context.loaders.consents.load(self.row.id)
+        return [Consent.of(row) for row in found]
+
+
+def member_id_of(member_id: UUID) -> strawberry.ID:
+    return strawberry.ID(type_id("mem", member_id))
+
+
+async def attributes_of(row: rows.Member, info: Info) -> list[MemberAttribute]:
+    """The values a member has, in the order the group defined the attributes."""
+    if not row.attributes:
+        return []
+    defined = await info.context.loaders.attributes.load(row.group_id)
+    return [
+        MemberAttribute(key=d.key, name=d.name, kind=d.kind, value=str(row.attributes[d.key]))
+        for d in defined
+        if d.key in row.attributes
+    ]
+
+
+@strawberry.type(description="Somebody is signed in. Keep both tokens on the device.")
+class SessionStarted:
+    access_token: str = strawberry.field(description="Send it as `Authorization: Bearer …`.")
+    access_token_expires_at: datetime = strawberry.field(description="Refresh before then.")
+    refresh_token: str = strawberry.field(description="For sessionRefresh, once.")
+    is_new: bool = strawberry.field(description="Whether this sign-in made the record.")
+    member: OwnMember = strawberry.field(description="Who signed in.")
+    merge_offer: MergeOffered | None = strawberry.field(
+        description="Where the proofs belong to another record too: an offer to become one."
+    )
+
+    @classmethod
+    def of(
+        cls,
+        access_token: AccessToken,
+        refresh_token: str,
+        *,
+        member: rows.Member,
+        is_new: bool,
+        offer: merges.MergeOffer | None,
+    ) -> Self:
+        return cls(
+            access_token=access_token.text,
+            access_token_expires_at=access_token.expires_at,
+            refresh_token=refresh_token,
+            is_new=is_new,
+            member=OwnMember.of(member),
+            merge_offer=MergeOffered.of(offer) if offer else None,
+        )
+
+
+@strawberry.type(description="Two records are one now.")
+class MembersMerged:
+    member: OwnMember = strawberry.field(description="The signed-in member afterwards.")
+    merge: Merge = strawberry.field(description="The merge, which staff can undo.")
+
+
+@strawberry.type(description="The account is closed and its sessions have ended.")
+class MemberClosed:
+    id: strawberry.ID = strawberry.field(description="Whose it was, `mem_…`.")
+    closed_at: datetime | None = strawberry.field(description="When it was closed.")
+
+
+@strawberry.type(description="One identity, whole.")
+class UnmaskedIdentity:
+    id: strawberry.ID = strawberry.field(description="Its id, `idn_…`.")
+    kind: IdentityKind = strawberry.field(description="What kind of proof it is.")
+    value: str = strawberry.field(description="The whole value.")
+
+
+@strawberry.type(description="What is behind a member's mask. That it was looked at is recorded.")
+class MemberUnmasked:
+    id: strawberry.ID = strawberry.field(description="The member, `mem_…`.")
+    name: str | None = strawberry.field(description="Their whole name.")
+    birthday: date | None = strawberry.field(description="Their whole birthday.")
+    identities: list[UnmaskedIdentity] = strawberry.field(description="What leads to them.")
+
+    @classmethod
+    def of(cls, unmasked: member_records.Unmasked) -> Self:
+        return cls(
+            id=member_id_of(unmasked.member.id),
+            name=unmasked.member.name,
+            birthday=birthday_date(unmasked.member.birthday),
+            identities=[
+                UnmaskedIdentity(
+                    id=strawberry.ID(type_id("idn", row.id)), kind=row.kind, value=row.value
+                )
+                for row in unmasked.identities
+            ],
+        )
+
+
+@strawberry.type(description="There is no such member in this group.")
+class MemberNotFound(Problem): ...
+
+
+@strawberry.type(description="The birthday was changed once already.")
+class BirthdayFixed(Problem): ...
+
+
+@strawberry.type(description="The group has no such attribute, or it has values of another kind.")
+class UnknownAttribute(Problem):
+    key: str = strawberry.field(description="The key that was given.")
+
+    @classmethod
+    def of(cls, error: members.UnknownAttribute) -> Self:
+        return cls(message=str(error), key=error.key)
+
+
+@strawberry.type(description="There is value on the member's cards that was not given up.")
+class BalanceLeft(Problem):
+    balances: list[ValueAmount] = strawberry.field(description="What would be lost.")
+
+    @classmethod
+    def of(cls, error: privacy.BalanceLeft) -> Self:
+        return cls(message=str(error), balances=[ValueAmount.of(b) for b in error.balances])
+
+
+@strawberry.type(description="A group can have 48 custom attributes.")
+class TooManyAttributes(Problem): ...
+
+
+@strawberry.type(description="The attribute exists with another name or kind.")
+class AttributeTaken(Problem):
+    key: str = strawberry.field(description="The key that was given.")
+
+    @classmethod
+    def of(cls, error: member_records.AttributeDefined) -> Self:
+        return cls(message=str(error), key=error.key)
+
+
+_DEVICE = "What the device calls itself, shown in the list of sessions."
+
+
+@strawberry.input(description="A mini-program's login.")
+class SessionStartWithWechatInput:
+    app_id: str = strawberry.field(description="The mini-program's app id.")
+    js_code: str = strawberry.field(description="The `code` of wx.login; works once.")
+    device: str = strawberry.field(default="", description=_DEVICE)
+
+
+@strawberry.input(description="A phone number and the code that was sent to it for SIGN_IN.")
+class SessionStartWithPhoneInput:
+    phone: str = strawberry.field(description="The number the code was sent to.")
+    code: str = strawberry.field(description="The six digits.")
+    device: str = strawberry.field(default="", description=_DEVICE)
+
+
+@strawberry.input(description="An e-mail address and the code that was sent to it for SIGN_IN.")
+class SessionStartWithEmailInput:
+    email: str = strawberry.field(description="The address the code was sent to.")
+    code: str = strawberry.field(description="The six digits.")
+    device: str = strawberry.field(default="", description=_DEVICE)
+
+
+@strawberry.input(description="What a web sign-in gave to the page.")
+class SessionStartWithTicketInput:
+    ticket: str = strawberry.field(description="The `ticket` in the address's fragment.")
+    verifier: str | None = strawberry.field(
+        default=None, description="What the page's `challenge` was made from, if it sent one."
+    )
+    device: str = strawberry.field(default="", description=_DEVICE)
+
+
+@strawberry.input(
+    description="A value for a custom attribute: text, number or date as its kind asks. With none"
+    " of them the value is removed."
+)
+class MemberAttributeInput:
+    key: str = strawberry.field(description="Which attribute.")
+    text: str | None = strawberry.field(default=None, description="For one of kind TEXT.")
+    number: Long | None = strawberry.field(default=None, description="For one of kind NUMBER.")
+    day: date | None = strawberry.field(
+        name="date", default=None, description="For one of kind DATE."
+    )
+
+    def value(self) -> str | int | None:
+        given: list[str | int] = [v for v in (self.text, self.number) if v is not None]
+        if self.day is not None:
+            given.append(self.day.isoformat())
+        if len(given) > 1:
+            raise BadInput("An attribute takes one of text, number and date.")
+        return given[0] if given else None
+
+
+@strawberry.input(description="What to change of one's own profile; what is null stays.")
+class MemberUpdateInput:
+    name: str | None = strawberry.field(default=None, description="1 to 120 characters.")
+    gender: Gender | None = strawberry.field(default=None, description="As the member says.")
+    birthday: date | None = strawberry.field(
+        default=None, description="Can be set or changed once."
+    )
+    region: str | None = strawberry.field(default=None, description="1 to 120 characters.")
+    attributes: list[MemberAttributeInput] | None = strawberry.field(
+        default=None, description="The custom attributes to change; at most 48."
+    )
+
+    def change(self) -> members.ProfileChange:
+        """The change, checked for what no service can mean; raises `BadInput`."""
+        attributes: dict[str, Any] | None = None
+        if self.attributes is not None:
+            if len(self.attributes) > members.ATTRIBUTES_MAX:
+                raise BadInput(f"attributes may have {members.ATTRIBUTES_MAX} entries.")
+            attributes = {given.key: given.value() for given in self.attributes}
+        return members.ProfileChange(
+            name=_checked("name", self.name, NAME_CHARS_MAX),
+            gender=self.gender,
+            birthday=self.birthday,
+            region=_checked("region", self.region, REGION_CHARS_MAX),
+            attributes=attributes,
+        )
+
+
+def _checked(what: str, text: str | None, at_most: int) -> str | None:
+    return None if text is None else checked_text(what, text, at_most=at_most)
+
+
+@strawberry.input(description="A decision about one purpose.")
+class ConsentDecideInput:
+    purpose: str = strawberry.field(description="What it is about, such as marketing_sms.")
+    version: str = strawberry.field(description="The version of the text that was shown.")
+    is_given: bool = strawberry.field(description="Yes or no.")
+
+
+@strawberry.input(description="To close one's own account, for good.")
+class MemberCloseInput:
+    request_key: str = strawberry.field(description="Makes a repeated request answer the same.")
+    forfeit_balances: bool = strawberry.field(
+        default=False, description="Give up what is on the cards; without it value refuses."
+    )
+
+
+@strawberry.input(one_of=True, description="Whom to look for, by exactly one of these.")
+class MemberFindInput:
+    phone: str | None = strawberry.field(default=strawberry.UNSET, description="The whole number.")
+    email: str | None = strawberry.field(default=strawberry.UNSET, description="The whole address.")
+    card_number: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The number printed on a card."
+    )
+
+
+@strawberry.input(description="Whose mask to lift, and why.")
+class MemberUnmaskInput:
+    member_id: strawberry.ID = strawberry.field(description="Whose, `mem_…`.")
+    reason: str = strawberry.field(description="Why, 1 to 200 characters; it is recorded.")
+
+
+@strawberry.input(description="A custom attribute to define.")
+class MemberAttributeDefineInput:
+    key: str = strawberry.field(description="a–z, 0–9 and _, at most 48, beginning with a letter.")
+    name: str = strawberry.field(description="What people call it, 1 to 64 characters.")
+    kind: AttributeKind = strawberry.field(description="What values it has.")
+
+
+StartWechat = Annotated[SessionStartWithWechatInput, strawberry.argument(description="The login.")]
+StartPhone = Annotated[SessionStartWithPhoneInput, strawberry.argument(description="The proof.")]
+StartEmail = Annotated[SessionStartWithEmailInput, strawberry.argument(description="The proof.")]
+StartTicket = Annotated[SessionStartWithTicketInput, strawberry.argument(description="The ticket.")]
+Update = Annotated[MemberUpdateInput, strawberry.argument(description="What to change.")]
+Decide = Annotated[ConsentDecideInput, strawberry.argument(description="The decision.")]
+Close = Annotated[MemberCloseInput, strawberry.argument(description="How to close.")]
+Find = Annotated[MemberFindInput, strawberry.argument(description="Whom to look for.")]
+Unmask = Annotated[MemberUnmaskInput, strawberry.argument(description="Whose, and why.")]
+Define = Annotated[MemberAttributeDefineInput, strawberry.argument(description="The attribute.")]
+
+SessionStartWithWechatResult = Annotated[
+    SessionStarted | CodeRefused | ProviderBusy,
+    strawberry.union("SessionStartWithWechatResult", description="The session, or a refusal."),
+]
+SessionStartWithCodeResult = Annotated[
+    SessionStarted | CodeRefused | TargetInvalid,
+    strawberry.union("SessionStartWithCodeResult", description="The session, or a refusal."),
+]
+SessionStartWithTicketResult = Annotated[
+    SessionStarted | TicketRefused,
+    strawberry.union("SessionStartWithTicketResult", description="The session, or a refusal."),
+]
+MemberMergeResult = Annotated[
+    MembersMerged | TicketRefused | MergeImpossible,
+    strawberry.union("MemberMergeResult", description="The one record, or why there are two."),
+]
+MemberUpdateResult = Annotated[
+    OwnMember | BirthdayFixed | UnknownAttribute,
+    strawberry.union("MemberUpdateResult", description="The member now, or why nothing changed."),
+]
+MemberCloseResult = Annotated[
+    MemberClosed | BalanceLeft | RequestKeyReused,
+    strawberry.union("MemberCloseResult", description="That it is closed, or why not."),
+]
+MemberUnmaskResult = Annotated[
+    MemberUnmasked | MemberNotFound,
+    strawberry.union("MemberUnmaskResult", description="What is behind the mask, or a refusal."),
+]
+MemberAttributeDefineResult = Annotated[
+    AttributeDefinition | TooManyAttributes | AttributeTaken,
+    strawberry.union("MemberAttributeDefineResult", description="The attribute, or a refusal."),
+]
+
+HANDLERS = [
+    shown_as(MemberNotFound, members.MemberNotFound),
+    shown_as(BirthdayFixed, members.BirthdayFixed),
+    shown_as(UnknownAttribute, members.UnknownAttribute),
+    shown_as(TooManyAttributes, members.TooManyAttributes),
+    shown_as(AttributeTaken, member_records.AttributeDefined),
+    shown_as(BalanceLeft, privacy.BalanceLeft),
+]

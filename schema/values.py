@@ -1,0 +1,34 @@
+"""Amounts of value of any kind: money, points, growth."""
+
+from typing import Protocol, Self
+
+import strawberry
+
+from app.models.ledger import AccountKind
+from schema.scalars import Long
+
+strawberry.enum(
+    AccountKind,
+    name="AccountKind",
+    description="A kind of value: paid-in cash, bonus that came with it, points, growth.",
+)
+
+
+class HasAmount(Protocol):
+    @property
+    def kind(self) -> AccountKind: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def amount(self) -> int: ...
+
+
+@strawberry.type(description="An amount of one kind of value.")
+class ValueAmount:
+    kind: AccountKind = strawberry.field(description="Which kind.")
+    unit: str = strawberry.field(description="An ISO 4217 currency code, POINTS or GROWTH.")
+    amount: Long = strawberry.field(description="In minor units of the currency, or in points.")
+
+    @classmethod
+    def of(cls, found: HasAmount) -> Self:
+        return cls(kind=found.kind, unit=found.unit, amount=Long(found.amount))
