@@ -90,13 +90,11 @@ class SigningKeys:
         }
         self._loaded_at = now
 
-    async def reload_unless_fresh(self, now: datetime, at_most: timedelta) -> bool:
-        """Read the table if the last time was longer ago than this; whether it was read."""
+    async def reload_unless_fresh(self, now: datetime, at_most: timedelta) -> None:
+        """Read the table if the last time was longer ago than this."""
         async with self._loading:
-            if self._loaded_at is not None and now - self._loaded_at < at_most:
-                return False
-            await self.reload(now)
-            return True
+            if self._loaded_at is None or now - self._loaded_at >= at_most:
+                await self.reload(now)
 
     def known(self, kid: str) -> ECKey | None:
         found = self._by_kid.get(kid)
@@ -169,8 +167,8 @@ class TokenVerifier:
         try:
             return self.verify(token, audience=audience, now=now)
         except UnknownKey:
-            if not await self._keys.reload_unless_fresh(now, RELOAD_PAUSE):
-                raise
+            # Again also if it was not read here: somebody else may just have read it.
+            await self._keys.reload_unless_fresh(now, RELOAD_PAUSE)
             return self.verify(token, audience=audience, now=now)
 
     def verify(self, token: str, *, audience: str, now: datetime) -> Principal:

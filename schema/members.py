@@ -225,8 +225,12 @@ class SessionStarted:
 
 @strawberry.type(description="Two records are one now.")
 class MembersMerged:
-    member: OwnMember = strawberry.field(description="The signed-in member afterwards.")
     merge: Merge = strawberry.field(description="The merge, which staff can undo.")
+    survivor_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The signed-in member afterwards.")
+    async def member(self, info: Info) -> OwnMember:
+        return OwnMember.of(await info.context.loaders.member.load(self.survivor_id))
 
 
 @strawberry.type(description="The account is closed and its sessions have ended.")

@@ -30,6 +30,7 @@ from auth.tokens import (
 from schema.context import Principal
 from tests.factories.back_office import ISSUER, MEMBER, BackOffice
 from tests.factories.organisation import Places, places
+from tests.factories.reading import one
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +121,7 @@ async def test_idn_6_reuse_of_an_old_token_ends_the_whole_family(
     assert await office.ask(REFRESH, token=first.refreshed.refresh_token) == REFUSED
     assert await office.ask(REFRESH, token=answer["refreshToken"]) == REFUSED
     assert await office.ask(LIST, first.principal) == []
-    assert await office.database.read(_count, count_unused) == 1
+    assert await one(office.database, count_unused) == 1
 
 
 async def test_idn_6_two_refreshes_at_once_one_wins_and_the_session_ends(
@@ -140,8 +141,8 @@ async def test_idn_6_an_unknown_refresh_token_is_refused_and_changes_nothing(
 ) -> None:
     await visit(office.database, place, now)
     assert await office.ask(REFRESH, token=token) == REFUSED
-    assert await office.database.read(_count, count_tokens) == 1
-    assert await office.database.read(_count, count_unused) == 1
+    assert await one(office.database, count_tokens) == 1
+    assert await one(office.database, count_unused) == 1
 
 
 async def test_idn_6_an_expired_session_refuses_with_the_same_message(
@@ -196,7 +197,7 @@ async def test_idn_6_a_used_token_is_forgotten_after_a_week_but_never_works(
     later = office.at(now + timedelta(days=8))
     third = await later.ask(REFRESH, token=second["refreshToken"])
     assert third["__typename"] == "SessionRefreshed"
-    assert await office.database.read(_count, count_tokens) == 2
+    assert await one(office.database, count_tokens) == 2
     assert await later.ask(REFRESH, token=first.refreshed.refresh_token) == REFUSED
 
 
@@ -407,7 +408,3 @@ def _id(visit: Visit) -> str:
 
 def _part(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
-
-
-async def _count(tx: Any, counted: Any) -> int:
-    return await tx.one(counted) or 0

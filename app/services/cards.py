@@ -1,8 +1,8 @@
-"""Schemes, tiers, and the cards members hold (CRD-1, CRD-2, CRD-3)."""
+"""The cards members hold (CRD-2, CRD-3, CRD-7)."""
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -10,25 +10,19 @@ from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, light, statement, upsert, values_of
 from app.core.db.statements import every_column
-from app.core.errors import BadInput, DomainError
-from app.core.money import MINOR_UNIT_DIGITS
-from app.models.cards import (
-    Card,
-    CardStatus,
-    ConsumptionVerification,
-    DeductionRule,
-    Scheme,
-    SchemeStore,
-    Tier,
-)
-from app.models.members import Member
+from app.core.errors import DomainError
+from app.core.texts import checked_text
+from app.models.cards import Card, CardStatus, Scheme
+from app.models.members import Member, MemberStatus
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, ledger, members, organisation
-from app.services.actors import Actor, is_under
+from app.services import audit, ledger, members, organisation, schemes
+from app.services.actors import Actor
 
 SERIAL_FIRST, SERIAL_LAST = 100_000_000, 999_999_999
 SERIAL_TRIES_MAX = 8
+NUMBER_DIGITS = 10
+REASON_CHARS_MAX = 200
 
 cards_by_id = statement(select(Card).where(any_of(col(Card.id), "ids")), into=Card)
 card_by_number = statement(select(Card).where(col(Card.number) == bindparam("number")), into=Card)
@@ -36,6 +30,22 @@ cards_of_members = statement(
     select(Card)
     .where(any_of(col(Card.member_id), "member_ids"), col(Card.status) != CardStatus.MERGED)
     .order_by(col(Card.id)),
+    into=Card,
+)
+# For the signed-in member: a merged one's id finds the survivor's cards.
+cards_of_signed_in = statement(
+    select(Card)
+    .join(Member, col(Member.id) == col(Card.member_id))
+    .where(
+        col(Card.member_id) == members.living_id,
+        col(Card.status) != CardStatus.MERGED,
+        col(Member.status) == MemberStatus.ACTIVE,
+    )
+    .order_by(col(Card.id)),
+    into=Card,
+)
+absorbed_by = statement(
+    select(Card).where(any_of(col(Card.merged_into_id), "card_ids")).order_by(col(Card.id)),
     into=Card,
 )
 change_status = statement(
@@ -85,13 +95,6 @@ class CardStatusUnchangeable(DomainError):
         super().__init__(f"A {current.lower()} card cannot become {wanted.lower()}.")
 
 
-class NotAtThisStore(DomainError):
-    """The card's scheme is not used at the terminal's store (CRD-1)."""
-
-    def __init__(self) -> None:
-        super().__init__("This card is not used at this store.")
-
-
 async def cards(tx: Transaction, ids: list[UUID]) -> dict[UUID, Card]:
     return {row.id: row for row in await tx.all(cards_by_id, ids=ids)}
 
@@ -114,6 +117,23 @@ async def of_members(tx: Transaction, member_ids: list[UUID]) -> dict[UUID, list
     return found
 
 
+async def of_signed_in(tx: Transaction, *, member_id: UUID) -> list[Card]:
+    """The signed-in member's cards, oldest first, in one statement."""
+    found = await tx.all(cards_of_signed_in, member_id=member_id)
+    if not found:
+        await members.signed_in(tx, member_id)  # a closed account has none either
+    return found
+
+
+async def absorbed(tx: Transaction, card_ids: list[UUID]) -> dict[UUID, list[Card]]:
+    """The cards that were merged into each of these."""
+    found: dict[UUID, list[Card]] = {card_id: [] for card_id in card_ids}
+    for card in await tx.all(absorbed_by, card_ids=card_ids):
+        assert card.merged_into_id is not None
+        found[card.merged_into_id].append(card)
+    return found
+
+
 async def own(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card:
     """A card of the signed-in member; somebody else's is `CardNotFound` too."""
     member = await members.signed_in(tx, member_id)
@@ -125,58 +145,130 @@ async def own(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card:
 
 async def by_number(tx: Transaction, *, group_id: UUID, number: str) -> Card:
     """The living card for a printed number; raises `CardNotFound`."""
-    found = await tx.one(card_by_number, number=number)
+    is_number = len(number) == NUMBER_DIGITS and number.isascii() and number.isdigit()
+    found = await tx.one(card_by_number, number=number) if is_number else None
     if found is None or found.group_id != group_id:
         raise CardNotFound
     return await living(tx, found.id)
 
 
+async def seen_by(tx: Transaction, actor: Actor, *, card_id: UUID) -> Card | None:
+    """The living card if the actor may read it; otherwise nothing tells why not (ORG-1)."""
+    try:
+        return await _seen_by(tx, actor, await living(tx, card_id))
+    except CardNotFound:
+        return None
+
+
+async def seen_by_number(tx: Transaction, actor: Actor, *, number: str) -> Card | None:
+    """The living card for a printed number if the actor may read it."""
+    try:
+        card = await by_number(tx, group_id=actor.group_id, number=number)
+    except CardNotFound:
+        return None
+    return await _seen_by(tx, actor, card)
+
+
+async def _seen_by(tx: Transaction, actor: Actor, card: Card) -> Card | None:
+    if card.group_id != actor.group_id:
+        return None
+    scheme = await schemes.scheme(tx, group_id=actor.group_id, scheme_id=card.scheme_id)
+    perspective = await organisation.node(tx, scheme.perspective_id)
+    granted = await schemes.granted_nodes(tx, actor, Permission.CARDS_READ)
+    return card if schemes.touches(granted, perspective) else None
+
+
+def status_at(card: Card, now: datetime) -> CardStatus:
+    """The card's status; one whose time is over is expired whether a job wrote it down or not."""
+    is_over = card.expires_at is not None and card.expires_at <= now
+    return CardStatus.EXPIRED if is_over and card.status is CardStatus.NORMAL else card.status
+
+
 def require_usable(card: Card, now: datetime) -> None:
     """Raise `CardNotUsable` unless the card may spend and earn (CRD-3)."""
-    if card.status is not CardStatus.NORMAL:
-        raise CardNotUsable(card.status)
-    if card.expires_at is not None and card.expires_at <= now:
-        raise CardNotUsable(CardStatus.EXPIRED)
+    if (status := status_at(card, now)) is not CardStatus.NORMAL:
+        raise CardNotUsable(status)
 
 
 async def require_store(tx: Transaction, card: Card, store: Node) -> Scheme:
     """The card's scheme; raises `NotAtThisStore` where it is not used (CRD-1)."""
-    found = await scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
-    if store.group_id != found.group_id:
-        raise NotAtThisStore
-    if found.covers_all_stores:
-        perspective = await organisation.node(tx, found.perspective_id)
-        if not is_under(store, perspective.kind, perspective.id):
-            raise NotAtThisStore
-    elif not await tx.one(scheme_store, scheme_id=found.id, store_id=store.id):
-        raise NotAtThisStore
-    return found
+    scheme = await schemes.scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
+    await schemes.require_store(tx, scheme, store)
+    return scheme
 
 
 async def join(tx: Transaction, *, member_id: UUID, scheme_id: UUID, now: datetime) -> Card:
     """A member opens a card themselves; one they already have is the answer (CRD-2, CRD-9)."""
     member = await members.signed_in(tx, member_id)
-    found = await scheme(tx, group_id=member.group_id, scheme_id=scheme_id)
-    if not found.is_open_to_join:
-        raise SchemeClosed
-    return await open_card(tx, member=member, scheme=found, store_id=None, now=now)
+    scheme = await schemes.scheme(tx, group_id=member.group_id, scheme_id=scheme_id)
+    if not scheme.is_open_to_join:
+        raise schemes.SchemeClosed
+    return await open_card(tx, member=member, scheme=scheme, store_id=None, now=now)
+
+
+class Issued(NamedTuple):
+    """A member's card of a scheme, and whether it was opened just now."""
+
+    card: Card
+    is_new: bool
+
+
+async def open_at_terminal(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    terminal_id: UUID,
+    member_id: UUID,
+    scheme_id: UUID,
+    now: datetime,
+) -> Issued:
+    """A cashier gives a member a card: the terminal's store issues it, and recruits the member
+    whom no store has recruited yet (CRD-7). A card they hold already is the answer (CRD-2).
+
+    Raises `TerminalNotFound`, `MemberNotFound`, `SchemeNotFound`, `SchemeHasNoTier`,
+    `NotAtThisStore`.
+    """
+    _, store = await organisation.terminal(tx, terminal_id)
+    actor.require(Permission.CARDS_WRITE, store)
+    member = await members.living(tx, member_id)
+    if member.group_id != store.group_id or member.status is not MemberStatus.ACTIVE:
+        raise members.MemberNotFound
+    scheme = await schemes.scheme(tx, group_id=store.group_id, scheme_id=scheme_id)
+    await schemes.require_store(tx, scheme, store)
+    issued = await issue_card(tx, member=member, scheme=scheme, store_id=store.id, now=now)
+    if not issued.is_new:
+        return issued
+    await members.recruit(tx, member_id=member.id, store_id=store.id)
+    await audit.record(
+        tx, actor, "card.open", object_kind="card", object_id=issued.card.id, node_id=store.id,
+        now=now, member=member.id, scheme=scheme.id,
+    )  # fmt: skip
+    return issued
 
 
 async def open_card(
     tx: Transaction, *, member: Member, scheme: Scheme, store_id: UUID | None, now: datetime
 ) -> Card:
+    """Give a member a card of the scheme: see `issue_card`."""
+    issued = await issue_card(tx, member=member, scheme=scheme, store_id=store_id, now=now)
+    return issued.card
+
+
+async def issue_card(
+    tx: Transaction, *, member: Member, scheme: Scheme, store_id: UUID | None, now: datetime
+) -> Issued:
     """Give a member a card of the scheme, or the one they hold already (CRD-2).
 
     `store_id` is the card-issuing store, none online (CRD-7). Raises `SchemeHasNoTier`.
     """
-    steps = (await tiers_by_scheme(tx, [scheme.id]))[scheme.id]
+    steps = (await schemes.tiers_by_scheme(tx, [scheme.id]))[scheme.id]
     if not steps:
-        raise SchemeHasNoTier
+        raise schemes.SchemeHasNoTier
     valid_for = timedelta(days=scheme.valid_days) if scheme.valid_days else None
     for _ in range(SERIAL_TRIES_MAX):
         for held in (await of_members(tx, [member.id]))[member.id]:
             if held.scheme_id == scheme.id:
-                return held
+                return Issued(held, is_new=False)
         serial = SERIAL_FIRST + secrets.randbelow(SERIAL_LAST - SERIAL_FIRST + 1)
         card = new_card(
             group_id=member.group_id,
@@ -191,7 +283,7 @@ async def open_card(
         )
         if await tx.one(issue, **values_of(card)):
             await ledger.open_accounts(tx, card, currency=scheme.currency)
-            return card
+            return Issued(card, is_new=True)
     raise AssertionError("no free serial number: see SERIAL_FIRST and SERIAL_LAST")
 
 
@@ -204,14 +296,18 @@ async def report_lost(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Car
 async def set_status(
     tx: Transaction, actor: Actor, *, card_id: UUID, status: CardStatus, reason: str, now: datetime
 ) -> Card:
-    """Staff change a card's status (CRD-3). Raises `CardStatusUnchangeable`."""
+    """Staff change a card's status (CRD-3). Raises `CardNotFound`, `CardStatusUnchangeable`."""
+    reason = checked_text("reason", reason, at_most=REASON_CHARS_MAX)
     card = await living(tx, card_id)
-    found = await scheme(tx, group_id=actor.group_id, scheme_id=card.scheme_id)
-    actor.require(Permission.CARDS_WRITE, await organisation.node(tx, found.perspective_id))
+    if card.group_id != actor.group_id:
+        raise CardNotFound
+    scheme = await schemes.scheme(tx, group_id=actor.group_id, scheme_id=card.scheme_id)
+    perspective = await organisation.node(tx, scheme.perspective_id)
+    actor.require(Permission.CARDS_WRITE, perspective)
     changed = await _move_status(tx, card, status)
     await audit.record(
-        tx, actor, "card.status", object_kind="card", object_id=card.id, now=now,
-        was=card.status, became=status, reason=reason,
+        tx, actor, "card.status", object_kind="card", object_id=card.id,
+        node_id=perspective.id, now=now, was=card.status, became=status, reason=reason,
     )  # fmt: skip
     return changed
 
@@ -232,5 +328,3 @@ async def _move_status(tx: Transaction, card: Card, status: CardStatus) -> Card:
     if not moved:  # somebody was faster: answer with what they made of it
         raise CardStatusUnchangeable((await living(tx, card.id)).status, status)
     return changed_copy(card, status=status)
-
-

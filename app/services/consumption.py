@@ -6,6 +6,7 @@ store. Spending redeems it. To identify oneself by the member code is not to pay
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -18,7 +19,15 @@ from app.models.identities import CodeChannel, CodePurpose, IdentityKind
 from app.models.members import Member
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import cards, identities, members, organisation, tickets, verification_codes
+from app.services import (
+    cards,
+    identities,
+    members,
+    organisation,
+    schemes,
+    tickets,
+    verification_codes,
+)
 from app.services.actors import Actor
 
 PIN_DIGITS = 6
@@ -31,29 +40,23 @@ store_pin = statement(
     .where(col(Card.id) == bindparam("card_id"))
     .values(pin_hash=bindparam("new_hash"), pin_failures=0)
 )
-# Compared against the failures that were read, so that guesses made at once all count.
-count_failure = statement(
+# A guess counts before it is judged, so that guesses made at once all count.
+count_try = statement(
     update(Card)
-    .where(
-        col(Card.id) == bindparam("card_id"), col(Card.pin_failures) == bindparam("seen_failures")
-    )
+    .where(col(Card.id) == bindparam("card_id"), col(Card.pin_failures) < PIN_FAILURES_MAX)
     .values(pin_failures=col(Card.pin_failures) + 1)
+    .returning(*Card.__table__.columns),  # type: ignore[attr-defined]
+    into=Card,
 )
 clear_failures = statement(
     update(Card)
-    .where(
-        col(Card.id) == bindparam("card_id"),
-        col(Card.pin_failures) == bindparam("seen_failures"),
-        col(Card.pin_hash) == bindparam("seen_hash"),
-    )
+    .where(col(Card.id) == bindparam("card_id"), col(Card.pin_hash) == bindparam("seen_hash"))
     .values(pin_failures=0)
 )
 
 
 class PinWrong(DomainError):
-    """A wrong PIN, or none was set; the guess counts."""
-
-    keeps_changes = True
+    """A wrong PIN, or none was set; the guess counted when it began."""
 
     def __init__(self, tries_left: int) -> None:
         self.tries_left = tries_left
@@ -83,7 +86,10 @@ class PinTooSimple(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class PinCheck:
-    """What a guess is compared with, outside any transaction: hashing takes its time."""
+    """What a guess is compared with, outside any transaction: hashing takes its time.
+
+    The card is as it was after this guess was counted.
+    """
 
     card: Card
     store: Node
@@ -100,7 +106,7 @@ class Verification:
 def require_pin(pin: str) -> None:
     """Raise `PinTooSimple` for what is no PIN or the first one anybody tries."""
     digits = [int(digit) for digit in pin if digit in "0123456789"]
-    steps = {after - before for before, after in zip(digits, digits[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(digits)}
     if len(pin) != PIN_DIGITS or len(digits) != PIN_DIGITS or steps in ({0}, {1}, {-1}):
         raise PinTooSimple
 
@@ -137,26 +143,24 @@ async def set_pin(
 async def begin_pin(
     tx: Transaction, actor: Actor, *, terminal_id: UUID, card_id: UUID, now: datetime
 ) -> PinCheck:
-    """What a PIN typed at a terminal is to be compared with. Raises `PinLocked`."""
+    """Count a PIN typed at a terminal; what it is to be compared with. Raises `PinLocked`."""
     card, store = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
-    if card.pin_failures >= PIN_FAILURES_MAX:
+    counted = await tx.one(count_try, card_id=card.id)
+    if counted is None:
         raise PinLocked
-    return PinCheck(card, store)
+    return PinCheck(counted, store)
 
 
 async def finish_pin(
     tx: Transaction, *, check: PinCheck, is_right: bool, now: datetime
 ) -> Verification:
-    """Count a wrong guess, or verify. Raises `PinWrong`, `PinLocked`."""
-    seen = {"card_id": check.card.id, "seen_failures": check.card.pin_failures}
-    if is_right:
-        if not await tx.changed(clear_failures, seen_hash=check.card.pin_hash, **seen):
-            raise PinLocked  # somebody guessed beside us: try again, with what is left
+    """Verify, and take the counted guesses back. Raises `PinWrong`."""
+    # A PIN that was replaced meanwhile clears nothing: it is not the card's any more.
+    if is_right and await tx.changed(
+        clear_failures, card_id=check.card.id, seen_hash=check.card.pin_hash
+    ):
         return await _verified(tx, card=check.card, store=check.store, now=now)
-    if not await tx.changed(count_failure, **seen):
-        raise PinLocked
-    left = PIN_FAILURES_MAX - check.card.pin_failures - 1
-    raise PinWrong(left)
+    raise PinWrong(PIN_FAILURES_MAX - check.card.pin_failures)
 
 
 async def send_code(
@@ -212,7 +216,7 @@ async def require_verified(
 
     Raises `TicketRefused`.
     """
-    scheme = await cards.scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
+    scheme = await schemes.scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
     if scheme.consumption_verification is ConsumptionVerification.NONE:
         return
     ticket = await tickets.redeem(tx, purpose=TICKET_PURPOSE, secret=verification or "", now=now)

@@ -17,7 +17,7 @@ from app.models.ledger import AccountKind, Entry, Lot, Posting, PostingKind, Sys
 from app.models.members import Consent, Member, MemberStatus
 from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
 from app.models.sessions import PrincipalKind, Session
-from app.services import cards, identities, ledger, members, requests, sessions
+from app.services import identities, ledger, members, requests, schemes, sessions
 from app.services.ledger.sheet import Taken, spending_order
 from app.services.merges.merging import lock_cards, lock_members
 
@@ -89,11 +89,12 @@ movements_had = statement(
 remove_identities = statement(
     delete(Identity).where(col(Identity.member_id) == bindparam("member_id"))
 )
+OPEN_STATUSES = (CardStatus.NORMAL, CardStatus.LOST, CardStatus.FROZEN)
 expire_cards = statement(
     update(Card)
     .where(
         col(Card.member_id) == bindparam("member_id"),
-        col(Card.status).in_([CardStatus.NORMAL, CardStatus.LOST, CardStatus.FROZEN]),
+        or_(*(col(Card.status) == open_ for open_ in OPEN_STATUSES)),
     )
     .values(status=CardStatus.EXPIRED, pin_hash=None)
 )
@@ -163,7 +164,7 @@ async def export(tx: Transaction, *, member_id: UUID, now: datetime) -> dict[str
             await tx.all(merges_survived, member_ids=member_ids), "id loser_id merged_at undone_at"
         ),
         "schemes": _shown(
-            (await schemes.schemes(tx, list({card.scheme_id for card in held}))).values(),
+            (await schemes.by_ids(tx, list({card.scheme_id for card in held}))).values(),
             "id name currency",
         ),
         "cards": _shown(

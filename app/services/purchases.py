@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, or_
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, light, statement
 from app.core.errors import BadInput, DomainError
 from app.core.money import Money, points_for, proportion_half_up
+from app.core.texts import checked_text
 from app.models.cards import Card
-from app.models.organisation import Node
+from app.models.organisation import Node, PaymentMethod
 from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
 from app.models.staff import Permission
 from app.services import audit, cards, live, members, organisation, points, requests
@@ -22,6 +24,12 @@ PAYMENTS_MAX = 20
 REPORTED_LATE_MAX = timedelta(days=31)
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 REFUNDS_MAX = 500
+ORDER_NUMBER_CHARS_MAX = 64
+METHOD_CODE_CHARS_MAX = 32
+REASON_CHARS_MAX = 200
+AMOUNT_MAX = 10_000_000_000_000
+"""A bill's total in minor units: far above any, and far enough below what 64 bits hold that
+points never leave them."""
 
 by_id = statement(
     select(Purchase).where(col(Purchase.id) == bindparam("purchase_id")), into=Purchase
@@ -51,15 +59,36 @@ _of_card = (
         )
     )
     .order_by(col(Purchase.id).desc())
-    .limit(bindparam("limit"))
 )
-newest_of_card = statement(_of_card, into=Purchase)
-of_card_before = statement(_of_card.where(col(Purchase.id) < bindparam("before")), into=Purchase)
+newest_of_card = statement(_of_card.limit(bindparam("limit")), into=Purchase)
+of_card_before = statement(
+    _of_card.where(col(Purchase.id) < bindparam("before")).limit(bindparam("limit")), into=Purchase
+)
+count_of_card = statement(_of_card.with_only_columns(func.count()).order_by(None), into=int)
+
+
+class Paid(NamedTuple):
+    """A part of a bill and what its payment method is called now."""
+
+    purchase_id: UUID
+    method_code: str
+    method_name: str
+    amount: int
+    is_net_receipt: bool
+
+
 payments_of = statement(
-    select(PurchasePayment)
+    select(
+        PurchasePayment.purchase_id,
+        col(PaymentMethod.code).label("method_code"),
+        col(PaymentMethod.name).label("method_name"),
+        PurchasePayment.amount,
+        PurchasePayment.is_net_receipt,
+    )  # type: ignore[call-overload]  # SQLModel types up to four columns
+    .join(PaymentMethod, col(PaymentMethod.id) == col(PurchasePayment.payment_method_id))
     .where(any_of(col(PurchasePayment.purchase_id), "purchase_ids"))
     .order_by(col(PurchasePayment.id)),
-    into=PurchasePayment,
+    into=Paid,
 )
 refund_by_id = statement(
     select(PurchaseRefund).where(col(PurchaseRefund.id) == bindparam("refund_id")),
@@ -158,6 +187,8 @@ class Bill:
         amounts = [self.total.amount, self.tax_amount]
         if min(amounts) < 0 or self.tax_amount > self.total.amount:
             raise BadInput("Amounts must be 0 or more, and tax no more than the total.")
+        if self.total.amount > AMOUNT_MAX:
+            raise BadInput(f"total must be at most {AMOUNT_MAX}.")
         if len(self.payments) > PAYMENTS_MAX:
             raise BadInput(f"A bill can have at most {PAYMENTS_MAX} payments.")
         if any(payment.amount <= 0 for payment in self.payments):
@@ -272,6 +303,7 @@ async def refund(
     Raises `PurchaseNotFound`, `RefundTooLarge`, `WrongCurrency`, `RequestKeyReused`. A lost or
     frozen card loses the points as well: what was given for nothing is nobody's.
     """
+    reason = checked_text("reason", reason, at_most=REASON_CHARS_MAX)
     purchase = await tx.one(lock_by_id, purchase_id=purchase_id)
     if purchase is None or purchase.group_id != actor.group_id:
         raise PurchaseNotFound
@@ -322,12 +354,19 @@ async def refund(
     return Refunded(made, after, is_replay=False)
 
 
-async def seen_by(tx: Transaction, actor: Actor, *, purchase_id: UUID) -> Purchase:
-    """A purchase the actor may read; raises `PurchaseNotFound`."""
+async def seen_by(tx: Transaction, actor: Actor, *, purchase_id: UUID) -> Purchase | None:
+    """A purchase if it exists and the actor may read it."""
     purchase = await tx.one(by_id, purchase_id=purchase_id)
-    if purchase is None or purchase.group_id != actor.group_id:
-        raise PurchaseNotFound
-    actor.require(Permission.PURCHASES_READ, await organisation.node(tx, purchase.store_id))
+    if purchase is None:
+        return None
+    store = await organisation.node(tx, purchase.store_id)
+    return purchase if actor.may(Permission.PURCHASES_READ, store) else None
+
+
+async def told(tx: Transaction, *, purchase_id: UUID) -> Purchase:
+    """The purchase an event names."""
+    purchase = await tx.one(by_id, purchase_id=purchase_id)
+    assert purchase is not None
     return purchase
 
 
@@ -340,10 +379,13 @@ async def of_card(
     return await tx.all(of_card_before, card_id=card_id, before=before, limit=limit)
 
 
-async def payments_by_purchase(
-    tx: Transaction, purchase_ids: list[UUID]
-) -> dict[UUID, list[PurchasePayment]]:
-    found: dict[UUID, list[PurchasePayment]] = {i: [] for i in purchase_ids}
+async def number_of_card(tx: Transaction, *, card_id: UUID) -> int:
+    """How many purchases `of_card` would list in all."""
+    return await tx.one(count_of_card, card_id=card_id) or 0
+
+
+async def payments_by_purchase(tx: Transaction, purchase_ids: list[UUID]) -> dict[UUID, list[Paid]]:
+    found: dict[UUID, list[Paid]] = {i: [] for i in purchase_ids}
     for payment in await tx.all(payments_of, purchase_ids=purchase_ids):
         found[payment.purchase_id].append(payment)
     return found

@@ -62,8 +62,12 @@ class Request:
     input: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.key) <= REQUEST_KEY_CHARS_MAX:
-            raise BadInput(f"requestKey must have 1 to {REQUEST_KEY_CHARS_MAX} characters.")
+        # Kept as it is, so only what every database and index takes the same way.
+        fits = 1 <= len(self.key) <= REQUEST_KEY_CHARS_MAX
+        if not (fits and self.key.isascii() and self.key.isprintable()):
+            raise BadInput(
+                f"requestKey must have 1 to {REQUEST_KEY_CHARS_MAX} printable ASCII characters."
+            )
 
     @property
     def fingerprint(self) -> str:

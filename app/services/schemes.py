@@ -1,4 +1,36 @@
-"""Schemes and their tiers (CRD-1)."""
+"""Schemes, their rules and their tiers (CRD-1)."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam
+from sqlmodel import col, select, update
+
+from app.core.db import Transaction, any_of, light, statement
+from app.core.errors import BadInput, DomainError
+from app.core.money import MINOR_UNIT_DIGITS
+from app.core.texts import checked_text
+from app.models.cards import (
+    ConsumptionVerification,
+    DeductionRule,
+    Scheme,
+    SchemeStore,
+    Tier,
+)
+from app.models.organisation import Node, NodeKind
+from app.models.staff import Permission
+from app.services import audit, organisation
+from app.services.actors import Actor, is_under
+
+NAME_CHARS_MAX = 120
+TIER_NAME_CHARS_MAX = 64
+POINTS_UNIT_MAX = 1_000_000_000
+POINTS_RATE_MAX = 10_000
+VALID_DAYS_MAX = 36_500
+TIERS_MAX = 50
+SCHEME_STORES_MAX = 10_000
 
 scheme_by_id = statement(
     select(Scheme).where(col(Scheme.id) == bindparam("scheme_id")), into=Scheme
@@ -22,6 +54,13 @@ scheme_store = statement(
     select(SchemeStore.id).where(
         col(SchemeStore.scheme_id) == bindparam("scheme_id"),
         col(SchemeStore.store_id) == bindparam("store_id"),
+    ),
+    into=UUID,
+)
+namesake = statement(
+    select(Scheme.id).where(
+        col(Scheme.perspective_id) == bindparam("perspective_id"),
+        col(Scheme.name) == bindparam("name"),
     ),
     into=UUID,
 )
@@ -55,6 +94,13 @@ class SchemeNotFound(DomainError):
         super().__init__("There is no such card scheme.")
 
 
+class SchemeNameTaken(DomainError):
+    """Another scheme of the same perspective has this name."""
+
+    def __init__(self) -> None:
+        super().__init__("There is already a card scheme with this name.")
+
+
 class SchemeHasNoTier(DomainError):
     """A scheme without a tier cannot be used (CRD-1)."""
 
@@ -69,6 +115,13 @@ class SchemeClosed(DomainError):
         super().__init__("This scheme is not open to join.")
 
 
+class NotAtThisStore(DomainError):
+    """The scheme is not used at the terminal's store (CRD-1)."""
+
+    def __init__(self) -> None:
+        super().__init__("This card is not used at this store.")
+
+
 async def scheme(tx: Transaction, *, group_id: UUID, scheme_id: UUID) -> Scheme:
     """A scheme of the group; raises `SchemeNotFound`."""
     found = await tx.one(scheme_by_id, scheme_id=scheme_id)
@@ -77,17 +130,56 @@ async def scheme(tx: Transaction, *, group_id: UUID, scheme_id: UUID) -> Scheme:
     return found
 
 
-async def schemes(tx: Transaction, ids: list[UUID]) -> dict[UUID, Scheme]:
+async def by_ids(tx: Transaction, ids: list[UUID]) -> dict[UUID, Scheme]:
     return {row.id: row for row in await tx.all(schemes_by_id, ids=ids)}
 
 
-async def joinable_schemes(tx: Transaction, *, group_id: UUID) -> list[Scheme]:
+async def joinable(tx: Transaction, *, group_id: UUID) -> list[Scheme]:
     """Schemes a member can open a card of; without a tier none is (CRD-1)."""
     return await tx.all(schemes_to_join, group_id=group_id)
 
 
-async def all_schemes(tx: Transaction, *, group_id: UUID) -> list[Scheme]:
-    return await tx.all(schemes_of_group, group_id=group_id)
+async def visible(tx: Transaction, actor: Actor) -> list[Scheme]:
+    """The schemes the actor may read."""
+    rows = await tx.all(schemes_of_group, group_id=actor.group_id)
+    perspectives = await organisation.nodes(tx, list({row.perspective_id for row in rows}))
+    granted = await granted_nodes(tx, actor, Permission.SCHEMES_READ)
+    return [row for row in rows if touches(granted, perspectives[row.perspective_id])]
+
+
+async def seen_by(tx: Transaction, actor: Actor, *, scheme_id: UUID) -> Scheme | None:
+    """A scheme if it exists and the actor may read it."""
+    return next((row for row in await visible(tx, actor) if row.id == scheme_id), None)
+
+
+async def granted_nodes(tx: Transaction, actor: Actor, permission: Permission) -> list[Node]:
+    """The nodes at which the actor holds the permission."""
+    return list((await organisation.nodes(tx, actor.nodes_with(permission))).values())
+
+
+def touches(granted: Collection[Node], perspective: Node) -> bool:
+    """Whether one of the nodes lies above or below a perspective (ORG-1).
+
+    What is made for a whole group or brand is used at each of its stores, so those who work in
+    one of them may see it.
+    """
+    return any(
+        is_under(perspective, node.kind, node.id)
+        or is_under(node, perspective.kind, perspective.id)
+        for node in granted
+    )
+
+
+async def require_store(tx: Transaction, scheme: Scheme, store: Node) -> None:
+    """Raise `NotAtThisStore` where the scheme is not used (CRD-1)."""
+    if store.group_id != scheme.group_id:
+        raise NotAtThisStore
+    if scheme.covers_all_stores:
+        perspective = await organisation.node(tx, scheme.perspective_id)
+        if not is_under(store, perspective.kind, perspective.id):
+            raise NotAtThisStore
+    elif not await tx.one(scheme_store, scheme_id=scheme.id, store_id=store.id):
+        raise NotAtThisStore
 
 
 async def tiers(tx: Transaction, ids: list[UUID]) -> dict[UUID, Tier]:
@@ -102,7 +194,7 @@ async def tiers_by_scheme(tx: Transaction, scheme_ids: list[UUID]) -> dict[UUID,
     return found
 
 
-async def create_scheme(
+async def create(
     tx: Transaction,
     actor: Actor,
     *,
@@ -117,7 +209,10 @@ async def create_scheme(
     store_ids: list[UUID] | None,
     now: datetime,
 ) -> Scheme:
-    """Create a scheme under a perspective, for all its stores or for the given ones (CRD-1)."""
+    """Create a scheme under a perspective, for all its stores or for the given ones (CRD-1).
+
+    Raises `NodeNotFound`, also for a store elsewhere, and `SchemeNameTaken`.
+    """
     perspective = await organisation.node(tx, perspective_id)
     actor.require(Permission.SCHEMES_WRITE, perspective)
     _require_rules(points_unit, points_rate, valid_days)
@@ -126,7 +221,7 @@ async def create_scheme(
     created = new_scheme(
         group_id=perspective.group_id,
         perspective_id=perspective.id,
-        name=name,
+        name=await _free_name(tx, perspective.id, name, own_id=None),
         currency=currency,
         deduction_rule=deduction_rule,
         consumption_verification=consumption_verification,
@@ -137,12 +232,12 @@ async def create_scheme(
         created_at=now,
     )
     await tx.insert(created)
-    await _set_stores(tx, actor, created, store_ids or [])
+    await _set_stores(tx, perspective, created, store_ids or [])
     await _record(tx, actor, "scheme.create", created, now)
     return created
 
 
-async def update_scheme(
+async def change(
     tx: Transaction,
     actor: Actor,
     *,
@@ -156,14 +251,17 @@ async def update_scheme(
     is_open_to_join: bool,
     now: datetime,
 ) -> Scheme:
-    """Change a scheme's rules for what comes; cards and purchases of before keep theirs."""
+    """Change a scheme's rules for what comes; cards and purchases of before keep theirs.
+
+    Raises `SchemeNotFound`, `SchemeNameTaken`.
+    """
     found = await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
     actor.require(Permission.SCHEMES_WRITE, await organisation.node(tx, found.perspective_id))
     _require_rules(points_unit, points_rate, valid_days)
     await tx.changed(
         change_scheme,
         scheme_id=found.id,
-        new_name=name,
+        new_name=await _free_name(tx, found.perspective_id, name, own_id=found.id),
         new_deduction_rule=deduction_rule,
         new_verification=consumption_verification,
         new_points_unit=points_unit,
@@ -178,7 +276,7 @@ async def update_scheme(
 async def add_tier(
     tx: Transaction, actor: Actor, *, scheme_id: UUID, name: str, growth_from: int, now: datetime
 ) -> Tier:
-    """Add a tier above the scheme's highest one."""
+    """Add a tier above the scheme's highest one. Raises `SchemeNotFound`."""
     found = await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
     actor.require(Permission.SCHEMES_WRITE, await organisation.node(tx, found.perspective_id))
     existing = (await tiers_by_scheme(tx, [found.id]))[found.id]
@@ -186,28 +284,53 @@ async def add_tier(
         raise BadInput(f"A scheme can have at most {TIERS_MAX} tiers.")
     if growth_from < 0 or (existing and growth_from <= existing[-1].growth_from):
         raise BadInput("growthFrom must exceed that of the tier below.")
-    tier = new_tier(scheme_id=found.id, level=len(existing) + 1, name=name, growth_from=growth_from)
+    tier = new_tier(
+        scheme_id=found.id,
+        level=len(existing) + 1,
+        name=checked_text("name", name, at_most=TIER_NAME_CHARS_MAX),
+        growth_from=growth_from,
+    )
     await tx.insert(tier)
     await _record(tx, actor, "tier.create", found, now, tier_id=tier.id)
     return tier
 
 
+async def _free_name(
+    tx: Transaction, perspective_id: UUID, name: str, *, own_id: UUID | None
+) -> str:
+    """The name, checked; raises `SchemeNameTaken`."""
+    name = checked_text("name", name, at_most=NAME_CHARS_MAX)
+    if await tx.one(namesake, perspective_id=perspective_id, name=name) not in {None, own_id}:
+        raise SchemeNameTaken
+    return name
+
+
 async def _set_stores(
-    tx: Transaction, actor: Actor, created: Scheme, store_ids: list[UUID]
+    tx: Transaction, perspective: Node, created: Scheme, store_ids: list[UUID]
 ) -> None:
-    if len(store_ids) > SCHEME_STORES_MAX:
+    ids = sorted(set(store_ids))
+    if len(ids) > SCHEME_STORES_MAX:
         raise BadInput(f"A scheme can name at most {SCHEME_STORES_MAX} stores.")
-    stores = await organisation.nodes(tx, list(dict.fromkeys(store_ids)))
-    if len(stores) != len(set(store_ids)):
-        raise organisation.NodeNotFound
-    for store in stores.values():
-        actor.require(Permission.SCHEMES_WRITE, store)
-    await tx.insert(*(new_scheme_store(scheme_id=created.id, store_id=i) for i in stores))
+    found = await organisation.nodes(tx, ids)
+    for store_id in ids:
+        store = found.get(store_id)
+        is_store_below = (
+            store is not None
+            and store.kind is NodeKind.STORE
+            and is_under(store, perspective.kind, perspective.id)
+        )
+        if not is_store_below:
+            raise organisation.NodeNotFound
+    await tx.insert(*(new_scheme_store(scheme_id=created.id, store_id=i) for i in ids))
 
 
 def _require_rules(points_unit: int, points_rate: int, valid_days: int | None) -> None:
-    if points_unit <= 0 or points_rate < 0 or (valid_days is not None and valid_days <= 0):
-        raise BadInput("pointsUnit and validDays must be above 0, pointsRate 0 or more.")
+    if not 1 <= points_unit <= POINTS_UNIT_MAX:
+        raise BadInput(f"pointsUnit must be between 1 and {POINTS_UNIT_MAX}.")
+    if not 0 <= points_rate <= POINTS_RATE_MAX:
+        raise BadInput(f"pointsRate must be between 0 and {POINTS_RATE_MAX}.")
+    if valid_days is not None and not 1 <= valid_days <= VALID_DAYS_MAX:
+        raise BadInput(f"validDays must be between 1 and {VALID_DAYS_MAX}.")
 
 
 async def _record(

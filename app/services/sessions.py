@@ -27,8 +27,15 @@ USED_TOKEN_MEMORY = timedelta(days=7)
 refused like unknown ones: a session that is refreshed every ten minutes must not pile them up."""
 
 is_alive = (col(Session.revoked_at).is_(None)) & (col(Session.expires_at) > bindparam("now"))
-alive_of_kind = select(Session.id).where(
-    is_alive, col(Session.principal_kind) == bindparam("principal_kind")
+# Tied to the token's own session: as a list of all living sessions it would be read whole.
+session_is_alive = (
+    select(Session.id)
+    .where(
+        col(Session.id) == col(RefreshToken.session_id),
+        is_alive,
+        col(Session.principal_kind) == bindparam("principal_kind"),
+    )
+    .exists()
 )
 every_session_column = Session.__table__.columns  # type: ignore[attr-defined]
 
@@ -37,7 +44,7 @@ use_token = statement(
     .where(
         col(RefreshToken.token_hash) == bindparam("used_hash"),
         col(RefreshToken.used_at).is_(None),
-        col(RefreshToken.session_id).in_(alive_of_kind),
+        session_is_alive,
     )
     .values(used_at=bindparam("now", type_=RefreshToken.__table__.c.used_at.type))  # type: ignore[attr-defined]
     .returning(col(RefreshToken.session_id)),

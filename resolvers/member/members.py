@@ -81,8 +81,7 @@ class Mutation:
             ticket=input.ticket,
             now=info.context.now,
         )
-        row = await info.context.read(members.signed_in, merge.survivor_id)
-        return MembersMerged(member=OwnMember.of(row), merge=Merge.of(merge))
+        return MembersMerged(merge=Merge.of(merge), survivor_id=merge.survivor_id)
 
     @strawberry.mutation(
         permission_classes=[IsMember],

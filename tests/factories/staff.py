@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from app.core.db import Transaction
 from app.core.ids import new_id
@@ -21,7 +22,7 @@ SESSION_LIFE = timedelta(hours=12)
 @dataclass(frozen=True)
 class Employee:
     staff: Staff
-    session_id: object
+    session_id: UUID
     principal: Principal
     actor: Actor
     refresh_token: str

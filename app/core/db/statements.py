@@ -8,6 +8,7 @@ A statement declares what its rows are read into:
 - `int`, `str`, `UUID` …: a single column's value.
 """
 
+import sys
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -81,12 +82,13 @@ class Prepared(Generic[R_co]):
 class Statement(Generic[R_co]):
     """A statement of a service, compiled at its first use in each dialect."""
 
-    __slots__ = ("_build", "_prepared", "into")
+    __slots__ = ("_build", "_prepared", "declared_in", "into")
 
     def __init__(self, build: Callable[[str], Any], into: type[Any] | None) -> None:
         self._build = build
         self._prepared: dict[str, Prepared[R_co]] = {}
         self.into = into
+        self.declared_in: str = sys._getframe(2).f_globals.get("__name__", "")
         STATEMENTS.append(self)
 
     def on(self, dialect_name: str) -> Prepared[R_co]:

@@ -4,7 +4,13 @@ Other services open a `Sheet`, write on it what is taken and put, and close it: 
 immutable posting. `reversals` undo what a posting did, `checking` proves the whole.
 """
 
-from app.services.ledger.accounts import accounts_of_cards, lines_of_card, open_accounts
+from app.services.ledger.accounts import (
+    Line,
+    accounts_of_cards,
+    lines_of_card,
+    number_of_lines,
+    open_accounts,
+)
 from app.services.ledger.checking import Fault, check
 from app.services.ledger.reversals import return_spending
 from app.services.ledger.sheet import (
@@ -17,11 +23,13 @@ from app.services.ledger.sheet import (
 __all__ = [
     "Fault",
     "Header",
+    "Line",
     "NotEnoughValue",
     "Sheet",
     "accounts_of_cards",
     "check",
     "lines_of_card",
+    "number_of_lines",
     "open_accounts",
     "posting_by_cause",
     "return_spending",

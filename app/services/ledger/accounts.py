@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from app.core.db import Transaction, any_of, light, statement
 from app.models.cards import Card
@@ -53,6 +53,9 @@ _line = (
 )
 lines_newest = statement(_line, into=Line)
 lines_before = statement(_line.where(col(Entry.id) < bindparam("before")), into=Line)
+count_entries = statement(
+    select(func.count()).where(col(Entry.card_id) == bindparam("card_id")), into=int
+)
 
 
 async def open_accounts(tx: Transaction, card: Card, *, currency: str) -> None:
@@ -79,3 +82,8 @@ async def lines_of_card(
     if before is None:
         return await tx.all(lines_newest, card_id=card_id, limit=limit)
     return await tx.all(lines_before, card_id=card_id, before=before, limit=limit)
+
+
+async def number_of_lines(tx: Transaction, *, card_id: UUID) -> int:
+    """How many movements the card has in all."""
+    return await tx.one(count_entries, card_id=card_id) or 0

@@ -307,6 +307,8 @@ class Sheet:
         for account_id, moving in self._moving.items():
             by = moving.balance - moving.account.balance
             debt_by = moving.debt - moving.account.debt
+            # Beyond 64 bits SQLite would go on in floating point.
+            assert moving.balance < 2**63 and moving.debt < 2**63  # noqa: PT018
             if by or debt_by:
                 moved = await self.tx.changed(
                     move_balance, moved_id=account_id, by=by, debt_by=debt_by

@@ -14,7 +14,7 @@ from app.models.identities import Identity, Merge
 from app.models.ledger import Account, PostingKind
 from app.models.members import Consent, Member, MemberStatus
 from app.models.sessions import PrincipalKind, Session
-from app.services import cards, ledger, members, tickets
+from app.services import ledger, members, schemes, tickets
 from app.services.ledger.sheet import Taken, spending_order
 from app.services.merges.manifest import AbsorbedCard, Manifest
 

@@ -9,7 +9,7 @@ from app.core.db import Transaction
 from app.models.identities import Identity, IdentityKind
 from app.models.ledger import AccountKind
 from app.models.members import Member
-from app.services import cards, identities, ledger, members, tickets
+from app.services import cards, identities, ledger, members, schemes, tickets
 from app.services.identities import Bound, Proof
 from app.services.merges.merging import TICKET_PURPOSE
 
@@ -69,11 +69,11 @@ async def preview(tx: Transaction, *, survivor_id: UUID, loser_id: UUID) -> Merg
     """What the survivor's cards will hold, and what will lead to them."""
     held = await cards.of_members(tx, [survivor_id, loser_id])
     everyones = [*held[survivor_id], *held[loser_id]]
-    schemes = await schemes.schemes(tx, [card.scheme_id for card in everyones])
+    found_schemes = await schemes.by_ids(tx, [card.scheme_id for card in everyones])
     tiers = await schemes.tiers(tx, [card.tier_id for card in everyones])
     accounts = await ledger.accounts_of_cards(tx, [card.id for card in everyones])
     shown: list[CardInMerge] = []
-    for scheme_id, scheme in schemes.items():
+    for scheme_id, scheme in found_schemes.items():
         own, *other = [card for card in everyones if card.scheme_id == scheme_id]
         parts = {own.id, *(card.id for card in other)}
         totals: dict[tuple[AccountKind, str], int] = {}
