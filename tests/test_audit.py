@@ -227,6 +227,7 @@ async def test_org_1_an_auditor_of_a_brand_sees_what_concerns_the_brand(
         {"after": "no cursor"},
         {"filter": {"actorId": "nobody"}},
         {"filter": {"objectId": "node_zzz"}},
+        {"filter": {"action": "staff\x00create"}},
         {"filter": {"recordedFrom": "2026-09-01T12:00:00"}},
     ],
 )

@@ -202,8 +202,9 @@ async def test_org_3_a_store_group_holds_stores_below_its_perspective(
     assert await office.ask(GROUP_UPDATE, owner.principal, **values) == {
         "__typename": "StoreGroupNameTaken"
     }
-    values = {"id": made["id"], "stores": [_id(place.tea_store)]}
-    changed = await office.ask(GROUP_UPDATE, owner.principal, **values)
+    changed = await office.ask(
+        GROUP_UPDATE, owner.principal, id=made["id"], stores=[_id(place.tea_store)]
+    )
     assert changed == {
         "__typename": "StoreGroup",
         "name": "Busy",

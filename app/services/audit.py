@@ -17,6 +17,7 @@ from sqlmodel import col, func, select, update
 
 from app.core.crypto import fingerprint
 from app.core.db import Transaction, any_of, light, statement
+from app.core.texts import checked_text
 from app.models.operations import AuditRecord
 from app.models.organisation import Node
 from app.models.staff import Permission
@@ -173,7 +174,7 @@ async def search(
         "group_id": actor.group_id,
         "node_ids": actor.nodes_with(Permission.AUDIT_READ),
         "actor_id": actor_id,
-        "action": action,
+        "action": None if action is None else checked_text("action", action, at_most=64),
         "from_moment": from_moment or ALWAYS,
         "to_moment": to_moment or NEVER,
         "before": before or NEWEST,
@@ -257,7 +258,8 @@ def hash_of(row: AuditRecord, sequence: int, before: str) -> str:
         row.request_id,
         row.recorded_at.isoformat(),
     )
-    return fingerprint(orjson.dumps(columns, option=orjson.OPT_SORT_KEYS))
+    # `default`: asyncpg's UUIDs are a subclass, which orjson does not take for the real thing.
+    return fingerprint(orjson.dumps(columns, default=str, option=orjson.OPT_SORT_KEYS))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ A secret is 256 random bits, so its plain SHA-256 is kept: there is nothing to g
 checking one costs no argon2 at every token.
 """
 
+import re
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ GRACE_MAX = timedelta(days=7)
 RATE_WINDOW = timedelta(minutes=1)
 SECRET_BYTES = 32
 CLIENT_ID_BYTES = 15
+CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 every_client_column = PartnerClient.__table__.columns  # type: ignore[attr-defined]
 client_by_id = statement(
@@ -269,7 +271,9 @@ async def authenticated(
     tx: Transaction, *, client_id: str, secret: str, now: datetime
 ) -> PartnerClient | None:
     """The active client with these credentials, if there is one."""
-    row = await tx.one(client_by_client_id, client_id=client_id)
+    # What strangers send may hold what PostgreSQL refuses to compare, U+0000.
+    is_well_formed = CLIENT_ID.fullmatch(client_id)
+    row = await tx.one(client_by_client_id, client_id=client_id) if is_well_formed else None
     secret_hash = fingerprint(secret.encode("utf-8", "surrogatepass"))
     # A client that does not exist costs the same comparison as one that does.
     is_right = constant_time_equal(secret_hash, row.secret_hash if row else "")
