@@ -9,9 +9,9 @@ sections 2.3.1, 4.4 and 5.
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
@@ -25,7 +25,8 @@ from app.core.personal import index_of
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.services import limits, partners
-from auth.tokens import SigningKeys, TokenSigner
+from app.settings import Settings
+from auth.tokens import KEYS_FRESH, SigningKeys, TokenSigner
 
 FORM_BYTES_MAX = 8_192
 FORM_FIELDS_MAX = 20
@@ -37,14 +38,17 @@ JWKS_SECONDS = 300
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-@dataclass(frozen=True, slots=True)
-class OAuthServer:
-    """What the routes need; `app.main` puts it at `app.state.oauth`."""
+class Server(Protocol):
+    """What the endpoints need of the running server."""
 
-    database: Database
-    keys: SigningKeys
-    signer: TokenSigner
-    issuer: str
+    @property
+    def database(self) -> Database: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def keys(self) -> SigningKeys: ...
+    @property
+    def signer(self) -> TokenSigner: ...
 
 
 class OAuthRefused(Exception):
@@ -56,10 +60,29 @@ class OAuthRefused(Exception):
         self.status = status
 
 
-async def token(request: Request) -> Response:
+def routes(server: Callable[[], Server]) -> list[Route]:
+    """The endpoints of a server that has started by the time they are asked."""
+
+    async def token(request: Request) -> Response:
+        return await _token(server(), request)
+
+    async def jwks(_request: Request) -> Response:
+        return await _jwks(server().keys)
+
+    async def metadata(_request: Request) -> Response:
+        return _metadata(server().settings.public_url)
+
+    return [
+        Route("/auth/token", token, methods=["POST"]),
+        Route("/auth/jwks.json", jwks, methods=["GET"]),
+        Route("/.well-known/oauth-authorization-server", metadata, methods=["GET"]),
+    ]
+
+
+async def _token(server: Server, request: Request) -> Response:
     """Client credentials against an access token."""
     try:
-        answer = await _issue(request)
+        answer = await _issue(server, request)
     except OAuthRefused as refused:
         headers = NO_STORE
         if refused.status == 401:
@@ -72,17 +95,14 @@ async def token(request: Request) -> Response:
     return _json(answer, NO_STORE)
 
 
-async def jwks(request: Request) -> Response:
+async def _jwks(keys: SigningKeys) -> Response:
     """The keys that access tokens are signed with (RFC 7517)."""
-    server: OAuthServer = request.app.state.oauth
-    await server.keys.reload_unless_fresh(datetime.now(UTC), timedelta(seconds=JWKS_SECONDS // 5))
-    headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}"}
-    return _json(server.keys.jwks(), headers)
+    await keys.reload_unless_fresh(datetime.now(UTC), KEYS_FRESH)
+    return _json(keys.jwks(), {"Cache-Control": f"public, max-age={JWKS_SECONDS}"})
 
 
-async def metadata(request: Request) -> Response:
+def _metadata(issuer: str) -> Response:
     """What this authorization server can do (RFC 8414)."""
-    issuer = request.app.state.oauth.issuer
     document = {
         "issuer": issuer,
         "token_endpoint": f"{issuer}/auth/token",
@@ -95,15 +115,7 @@ async def metadata(request: Request) -> Response:
     return _json(document, {"Cache-Control": "public, max-age=3600"})
 
 
-ROUTES = [
-    Route("/auth/token", token, methods=["POST"]),
-    Route("/auth/jwks.json", jwks, methods=["GET"]),
-    Route("/.well-known/oauth-authorization-server", metadata, methods=["GET"]),
-]
-
-
-async def _issue(request: Request) -> dict[str, Any]:
-    server: OAuthServer = request.app.state.oauth
+async def _issue(server: Server, request: Request) -> dict[str, Any]:
     now = datetime.now(UTC)
     address = request.client.host if request.client else ""
     await server.database.run(

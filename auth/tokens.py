@@ -150,6 +150,16 @@ class TokenSigner:
         header = {"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": key.kid}
         return AccessToken(jwt.encode(header, claims, key, registry=_REGISTRY), expires_at)
 
+    async def sign_statement(
+        self, claims: dict[str, Any], *, media_type: str, now: datetime
+    ) -> str:
+        """A compact JWS over claims of ours; its `typ` keeps it from passing for a token."""
+        assert media_type != TOKEN_TYPE
+        await self._keys.reload_unless_fresh(now, KEYS_FRESH)
+        key = self._keys.signing(now)
+        header = {"alg": ALGORITHM, "typ": media_type, "kid": key.kid}
+        return jwt.encode(header, {"iss": self._issuer, **claims}, key, registry=_REGISTRY)
+
 
 class TokenVerifier:
     """Tells whom an access token speaks for."""

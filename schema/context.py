@@ -55,6 +55,10 @@ class Signer(Protocol):
         now: datetime,
     ) -> AccessToken: ...
 
+    async def sign_statement(
+        self, claims: dict[str, Any], *, media_type: str, now: datetime
+    ) -> str: ...
+
 
 @dataclass(slots=True)
 class Context:
@@ -110,6 +114,11 @@ class Context:
     def for_operation(self) -> Context:
         """A fresh context for the next operation on the same socket."""
         return replace(self, now=datetime.now(UTC), _actor=None)
+
+    def begin_event(self) -> None:
+        """Forget what was loaded for a subscription's earlier event: it may have changed."""
+        self.now = datetime.now(UTC)
+        self.loaders = Loaders(self.database)
 
     async def run(self, work: Work[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.database.run(work, *args, **kwargs)

@@ -10,9 +10,18 @@ from app.models import organisation as rows
 from app.models.organisation import NodeKind
 from app.services import organisation
 from schema.context import Info
+from schema.enums import describe
 from schema.problems import Problem, shown_as
 
-strawberry.enum(NodeKind, description="The level of a node: group, brand or store.")
+describe(
+    NodeKind,
+    "The level of a node.",
+    {
+        "GROUP": "The whole group.",
+        "BRAND": "A brand of the group.",
+        "STORE": "A store of a brand, or of the group itself.",
+    },
+)
 
 
 @strawberry.type(description="A place in the organisation: the group, a brand or a store.")

@@ -46,8 +46,11 @@ class Connection(Generic[N]):
     page_info: PageInfo = strawberry.field(description="Where this page stands.")
 
     @classmethod
-    def of(cls, rows: Sequence[Any], first: int, node: Callable[[Any], N]) -> Self:
-        """A page of rows ordered by id; `rows` holds one more than `first` if more follow."""
+    def of(cls, rows: Sequence[Any], first: int, node: Callable[[Any], N], **more: Any) -> Self:
+        """A page of rows ordered by id; `rows` holds one more than `first` if more follow.
+
+        `more` is for connections that say more than this one, such as how many there are.
+        """
         shown = rows[:first]
         edges = [Edge(cursor=cursor_of(row.id), node=node(row)) for row in shown]
         return cls(
@@ -56,6 +59,7 @@ class Connection(Generic[N]):
                 has_next_page=len(rows) > first,
                 end_cursor=edges[-1].cursor if edges else None,
             ),
+            **more,
         )
 
 

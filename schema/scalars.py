@@ -1,5 +1,6 @@
 """Scalars and small shared types: 64-bit integers, money, ids."""
 
+from datetime import UTC, datetime
 from typing import Any, NewType, Self
 
 import strawberry
@@ -17,6 +18,18 @@ def _long(value: Any) -> int:
     return value
 
 
+def _moment(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no offset")
+        return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise GraphQLError(
+            f"DateTime must be a moment with its offset: {str(value)[:40]}"
+        ) from None
+
+
 Long = NewType("Long", int)
 CurrencyCode = NewType("CurrencyCode", str)
 
@@ -32,7 +45,17 @@ CURRENCY_CODE = strawberry.scalar(
     serialize=str,
     parse_value=str,
 )
-SCALARS: dict[object, Any] = {Long: LONG, CurrencyCode: CURRENCY_CODE}
+DATE_TIME = strawberry.scalar(
+    name="DateTime",
+    description="A moment, by ISO 8601 with its offset: 2026-09-01T12:00:00Z.",
+    serialize=datetime.isoformat,
+    parse_value=_moment,
+)
+SCALARS: dict[object, Any] = {
+    Long: LONG,
+    CurrencyCode: CURRENCY_CODE,
+    datetime: DATE_TIME,
+}
 
 
 @strawberry.type(description="An amount of money.")

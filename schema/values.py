@@ -5,12 +5,20 @@ from typing import Protocol, Self
 import strawberry
 
 from app.models.ledger import AccountKind
+from schema.enums import describe
 from schema.scalars import Long
 
-strawberry.enum(
+__all__ = ["AccountKind", "HasAmount", "ValueAmount"]
+
+describe(
     AccountKind,
-    name="AccountKind",
-    description="A kind of value: paid-in cash, bonus that came with it, points, growth.",
+    "A kind of value that a card holds.",
+    {
+        "CASH": "Stored value that was paid in.",
+        "BONUS": "Stored value that came as a bonus.",
+        "POINTS": "Points, which are spent.",
+        "GROWTH": "Growth, which tiers go by and nobody spends.",
+    },
 )
 
 

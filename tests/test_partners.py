@@ -78,8 +78,7 @@ async def made(database: Database, place: Places, now: datetime) -> partners.Cli
 
 @pytest.fixture
 async def http(office: BackOffice) -> AsyncIterator[httpx2.AsyncClient]:
-    app = Starlette(routes=oauth.ROUTES)
-    app.state.oauth = oauth.OAuthServer(office.database, office.keys, office.signer, ISSUER)
+    app = Starlette(routes=oauth.routes(lambda: office))
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -353,6 +353,18 @@ async def test_idn_6_a_rotated_key_is_published_before_it_signs_and_the_old_one_
     assert [k["kid"] for k in fresh.jwks()["keys"]] == [new_key.kid]
 
 
+async def test_idn_6_keys_rotate_once_a_month(database: Database, now: datetime) -> None:
+    async def rotated(moment: datetime) -> bool:
+        return await database.run(signing_keys.rotate_when_due, now=moment, token_life=TOKEN_LIFE)
+
+    await database.run(signing_keys.ensure, now=now)
+    due = now + signing_keys.KEY_LIFE
+    assert not await rotated(due - timedelta(seconds=1))
+    assert await rotated(due)
+    assert not await rotated(due + timedelta(days=1))
+    assert len(await database.read(signing_keys.published, now=due)) == 2
+
+
 async def test_idn_6_an_unknown_key_makes_one_reload_however_many_tokens_name_it(
     database: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -30,7 +29,6 @@ from tests.factories.identities import (
     OFFICIAL_ACCOUNT,
     OTHER_MINI_PROGRAM,
     PUBLIC_URL,
-    Clock,
     js_code,
 )
 from tests.factories.members import (
@@ -41,6 +39,7 @@ from tests.factories.members import (
     Server,
     a_server,
 )
+from tests.factories.reading import every, one
 
 pytestmark = pytest.mark.anyio
 
@@ -53,16 +52,13 @@ all_jobs = statement(select(Job), into=Job)
 
 
 @pytest.fixture
-async def server(database: Database, now: datetime) -> AsyncIterator[Server]:
-    async with a_server(database, Clock(now)) as server:
+async def server(database: Database) -> AsyncIterator[Server]:
+    async with a_server(database) as server:
         yield server
 
 
 async def members_and_identities(database: Database) -> tuple[int | None, int | None]:
-    async def both(tx: Any) -> tuple[int | None, int | None]:
-        return await tx.one(count_members), await tx.one(count_identities)
-
-    return await database.run(both)
+    return await one(database, count_members), await one(database, count_identities)
 
 
 async def test_a_mini_programs_login_makes_a_member_once(server: Server) -> None:
@@ -115,11 +111,11 @@ async def test_phone_and_email_codes_sign_in(server: Server) -> None:
 
 
 async def test_twenty_first_sign_ins_at_once_give_one_member(
-    server: Server, database_url: str, now: datetime
+    server: Server, database_url: str
 ) -> None:
     """IDN-3: two devices, one phone number, the same instant, on two server processes."""
     other_process = await open_database(database_url)
-    asking = Asking(server.group.id, "", "", now, timedelta(days=1))
+    asking = Asking(server.group.id, "", "", server.clock.now, timedelta(days=1))
     proofs = [Proof(IdentityKind.PHONE, "+8613800000009")]
     answers = await asyncio.gather(
         *(
@@ -224,10 +220,8 @@ async def test_a_stored_code_is_no_code(server: Server) -> None:
     """IDN-7: only a keyed hash is kept, and the job's payload is emptied once it was sent."""
     code = await server.code("SMS", "+8613800000001")
 
-    async def stored(tx: Any) -> list[Any]:
-        return [*await tx.all(all_codes), *await tx.all(all_jobs)]
-
-    assert code not in str(await server.database.run(stored))
+    stored = await every(server.database, all_codes), await every(server.database, all_jobs)
+    assert code not in str(stored)
 
 
 # On the web.
@@ -294,7 +288,7 @@ async def test_an_openid_provider_proves_its_subject_and_a_checked_email(
 
 async def test_a_ticket_expires(browser: Browser) -> None:
     _, fragment = await browser.sign_in(f"{OIDC}/start", "anna")
-    browser.server.clock.now = datetime.now(browser.server.clock.now.tzinfo) + timedelta(minutes=3)
+    browser.server.clock.advance(minutes=3)
     late = await browser.server.ask(WITH_TICKET, ticket=fragment["ticket"])
     assert late["__typename"] == "TicketRefused"
 

@@ -14,13 +14,16 @@ import hmac
 import os
 import re
 import unicodedata
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -31,6 +34,7 @@ NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 INDEX_BYTES: Final = 16  # 128 bits: no collision by chance among any number of people
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
@@ -90,6 +94,9 @@ class Keyring:
             for suite in _SUITES.values()
             for key_id, key in encryption_keys.items()
         }
+        # In one call it takes a quarter of the time that the steps do; for SM4 there is no such.
+        aes = self._ciphers[self._suite.version, active]
+        self._aes = AESGCM(aes.key) if isinstance(aes, algorithms.AES) else None
         self._index = HMAC(
             _derived(index_key, self._suite, "blind index", KEY_BYTES), self._suite.hash
         )
@@ -98,10 +105,14 @@ class Keyring:
         """A token that only `decrypt` with the same context (`"members.name"`) opens."""
         version = self._suite.version
         nonce = os.urandom(NONCE_BYTES)
-        cipher = Cipher(self._ciphers[version, self._active], modes.GCM(nonce))
-        sealing = cipher.encryptor()
-        sealing.authenticate_additional_data(_authenticated(version, self._active, context))
-        sealed = sealing.update(text.encode()) + sealing.finalize() + sealing.tag
+        authenticated = _authenticated(version, self._active, context)
+        if self._aes is not None:
+            sealed = self._aes.encrypt(nonce, text.encode(), authenticated)
+        else:
+            cipher = Cipher(self._ciphers[version, self._active], modes.GCM(nonce))
+            sealing = cipher.encryptor()
+            sealing.authenticate_additional_data(authenticated)
+            sealed = sealing.update(text.encode()) + sealing.finalize() + sealing.tag
         return f"{version}:{self._active}:{_base64(nonce)}:{_base64(sealed)}"
 
     def decrypt(self, token: str, *, context: str) -> str:
@@ -123,7 +134,7 @@ class Keyring:
         Normalise the value first: this compares, it does not judge.
         """
         mac = self._index.copy()
-        mac.update(_framed(context, value))
+        mac.update(_frame_of(context) + _framed(value))
         return mac.finalize()[:INDEX_BYTES].hex()
 
     def needs_rotation(self, token: str) -> bool:
@@ -189,8 +200,14 @@ def _derived(key: bytes, suite: _Suite, purpose: str, length_bytes: int) -> byte
     return HKDF(suite.hash, length_bytes, salt=None, info=info).derive(key)
 
 
+@lru_cache(maxsize=256)  # a key and context for each personal column
 def _authenticated(version: str, key_id: str, context: str) -> bytes:
     return _framed(version, key_id, context)
+
+
+@lru_cache(maxsize=256)
+def _frame_of(context: str) -> bytes:
+    return _framed(context)
 
 
 def _framed(*parts: str) -> bytes:
@@ -212,7 +229,7 @@ def _parts(token: str) -> tuple[str, str, bytes, bytes]:
 
 
 def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _from_base64(text: str) -> bytes:

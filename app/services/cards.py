@@ -143,6 +143,14 @@ async def own(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card:
     return card
 
 
+async def own_or_none(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card | None:
+    """A card of the signed-in member, or None."""
+    try:
+        return await own(tx, member_id=member_id, card_id=card_id)
+    except CardNotFound:
+        return None
+
+
 async def by_number(tx: Transaction, *, group_id: UUID, number: str) -> Card:
     """The living card for a printed number; raises `CardNotFound`."""
     is_number = len(number) == NUMBER_DIGITS and number.isascii() and number.isdigit()

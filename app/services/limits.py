@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam
-from sqlmodel import col, delete, select
+from sqlmodel import col, select
 
 from app.core.db import Transaction, every_column, light, statement, upsert, values_of
 from app.core.errors import TooManyRequests
@@ -27,9 +27,6 @@ count_now = statement(
         col(RateCount.window_start) == bindparam("window_start"),
     ),
     into=int,
-)
-forget_before = statement(
-    delete(RateCount).where(col(RateCount.window_start) < bindparam("before"))
 )
 new_count = light(RateCount)
 
@@ -64,11 +61,6 @@ def too_many(now: datetime, window: timedelta) -> TooManyRequests:
     return TooManyRequests(
         "Too many requests; try again later.", retry_after_s=int(left.total_seconds()) + 1
     )
-
-
-async def forget(tx: Transaction, *, before: datetime) -> int:
-    """Drop windows long past; a job calls this."""
-    return await tx.changed(forget_before, before=before)
 
 
 def _window_start(now: datetime, window: timedelta) -> datetime:

@@ -1,12 +1,25 @@
 """What a member's open page is told at once (QRC-3): names of things, which it then reads."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 from app.core.db import Transaction
 
 EventKind = Literal["CODE_SCANNED", "PURCHASE_RECORDED", "PURCHASE_REFUNDED"]
+
+
+class Event(NamedTuple):
+    """What happened, to which object, when."""
+
+    kind: EventKind
+    object_id: UUID
+    at: datetime
+
+    @classmethod
+    def heard(cls, event: dict[str, Any]) -> Self:
+        """An event as `tell` announced it."""
+        return cls(event["kind"], UUID(event["id"]), datetime.fromisoformat(event["at"]))
 
 
 def topic_of(member_id: UUID) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -11,6 +12,7 @@ from app.core.db import Transaction, light, statement
 from app.core.errors import DomainError
 from app.core.member_code import MemberCodes
 from app.models.cards import Card, CodeScan
+from app.models.organisation import Node, Terminal
 from app.models.staff import Permission
 from app.services import audit, cards, limits, live, organisation, requests
 from app.services.actors import Actor
@@ -28,6 +30,27 @@ use_step = statement(
 )
 scan_by_id = statement(
     select(CodeScan).where(col(CodeScan.id) == bindparam("scan_id")), into=CodeScan
+)
+
+
+class ScanPlace(NamedTuple):
+    """When a code was opened, and what people call the place."""
+
+    scanned_at: datetime
+    terminal_name: str
+    store_name: str
+
+
+place_of_scan = statement(
+    select(
+        CodeScan.scanned_at,
+        col(Terminal.name).label("terminal_name"),
+        col(Node.name).label("store_name"),
+    )
+    .join(Terminal, col(Terminal.id) == col(CodeScan.terminal_id))
+    .join(Node, col(Node.id) == col(Terminal.store_id))
+    .where(col(CodeScan.id) == bindparam("scan_id")),
+    into=ScanPlace,
 )
 new_scan = light(CodeScan)
 
@@ -109,6 +132,13 @@ async def resolve(
     )  # fmt: skip
     live.tell(tx, living.member_id, "CODE_SCANNED", object_id=scan.id, now=now)
     return Resolved(scan, living, is_replay=False)
+
+
+async def told(tx: Transaction, *, scan_id: UUID) -> ScanPlace:
+    """Where the scan was that an event names."""
+    place = await tx.one(place_of_scan, scan_id=scan_id)
+    assert place is not None
+    return place
 
 
 async def _opened(

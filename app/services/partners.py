@@ -175,8 +175,8 @@ async def create(
     )
     await audit.record(
         tx, actor, "partner_client.create", object_kind="partner_client",
-        object_id=created.client.id, now=now, scopes=created.client.row.scopes, node_ids=[str(i) for i in unique_ids],
-        requests_per_minute=requests_per_minute,
+        object_id=created.client.id, now=now, scopes=created.client.row.scopes,
+        node_ids=[str(i) for i in unique_ids], requests_per_minute=requests_per_minute,
     )  # fmt: skip
     return created
 

@@ -363,6 +363,15 @@ async def seen_by(tx: Transaction, actor: Actor, *, purchase_id: UUID) -> Purcha
     return purchase if actor.may(Permission.PURCHASES_READ, store) else None
 
 
+async def own(tx: Transaction, *, member_id: UUID, purchase_id: UUID) -> Purchase | None:
+    """A purchase on a card of the signed-in member, or None."""
+    purchase = await tx.one(by_id, purchase_id=purchase_id)
+    if purchase is None:
+        return None
+    card = await cards.own_or_none(tx, member_id=member_id, card_id=purchase.card_id)
+    return purchase if card else None
+
+
 async def told(tx: Transaction, *, purchase_id: UUID) -> Purchase:
     """The purchase an event names."""
     purchase = await tx.one(by_id, purchase_id=purchase_id)

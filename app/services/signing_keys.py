@@ -19,6 +19,7 @@ ALGORITHM = "ES256"
 PUBLISH_AHEAD = timedelta(minutes=10)
 """More than processes and partners keep the JWKS."""
 
+KEY_LIFE = timedelta(days=30)
 KEYS_MAX = 20
 """Published at once: rotating faster than tokens expire is a mistake."""
 
@@ -60,6 +61,18 @@ async def rotate(tx: Transaction, *, now: datetime, token_life: timedelta) -> Si
     await tx.changed(retire_keys, moment=key.active_from + token_life + PUBLISH_AHEAD)
     await tx.insert(key)
     return key
+
+
+async def rotate_when_due(tx: Transaction, *, now: datetime, token_life: timedelta) -> bool:
+    """Rotate if the newest key has signed for `KEY_LIFE`; a job calls this. Whether it did.
+
+    Two workers at the same moment may rotate twice, which costs one key more and nothing else.
+    """
+    newest, *_ = await published(tx, now=now)
+    if now < newest.active_from + KEY_LIFE:
+        return False
+    await rotate(tx, now=now, token_life=token_life)
+    return True
 
 
 def _fresh_key(active_from: datetime) -> SigningKey:

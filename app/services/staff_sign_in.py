@@ -30,7 +30,7 @@ LOCK = timedelta(minutes=15)
 CHALLENGE_PURPOSE = "staff_second_factor"
 CHALLENGE_LIFE = timedelta(minutes=5)
 CHALLENGE_TRIES_MAX = 5
-ADDRESS_TRIES_MAX = 30
+ADDRESS_TRIES_MAX = 60
 ADDRESS_WINDOW = timedelta(minutes=5)
 
 is_open = (col(Staff.is_active).is_(True)) & or_(

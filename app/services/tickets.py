@@ -35,7 +35,6 @@ count_try = statement(
     .returning(*every_ticket_column),
     into=Ticket,
 )
-forget_before = statement(delete(Ticket).where(col(Ticket.expires_at) < bindparam("before")))
 new_ticket = light(Ticket)
 
 
@@ -90,11 +89,6 @@ async def spend_try(
     """
     found = await tx.one(count_try, **_key(purpose, secret, now), at_most=at_most)
     return _given(found)
-
-
-async def forget(tx: Transaction, *, before: datetime) -> int:
-    """Drop tickets that expired long ago; a job calls this."""
-    return await tx.changed(forget_before, before=before)
 
 
 def _key(purpose: str, secret: str, now: datetime) -> dict[str, Any]:

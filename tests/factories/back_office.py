@@ -63,6 +63,7 @@ class BackOffice:
     settings: Settings = field(
         default_factory=lambda: Settings(
             mode=Mode.DEMO,
+            public_url=ISSUER,
             encryption_keys={"k": KEY},
             index_key=KEY,
             member_code_keys={"k": KEY},

@@ -1,11 +1,10 @@
 """Whom tests sign in as, and the sandbox of providers that vouches for them."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import uvicorn
 from pydantic import SecretStr
@@ -47,9 +46,12 @@ BEN = Person(key="ben", name="Ben", phone="+8613800000002", email="ben@regulars.
 
 @dataclass
 class Clock:
-    """A time that only tests move."""
+    """The product's time, which begins today and which only tests move.
 
-    now: datetime
+    Today, because the providers in the sandbox check signatures and tokens against the real time.
+    """
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __call__(self) -> datetime:
         return self.now
@@ -59,7 +61,7 @@ class Clock:
 
 
 @asynccontextmanager
-async def sandbox(clock: Clock) -> AsyncIterator[tuple[SandboxState, int]]:
+async def sandbox() -> AsyncIterator[tuple[SandboxState, int]]:
     """The providers on loopback, and the port of the mail server."""
     listener = socket.create_server(("127.0.0.1", 0))
     state = SandboxState(
@@ -69,7 +71,6 @@ async def sandbox(clock: Clock) -> AsyncIterator[tuple[SandboxState, int]]:
         sms_credentials={"AKIDsandbox": "sms-secret"},
         sms_templates={"1": "{1} is your code."},
         oidc_clients={"regulars": OidcSandboxClient("oidc-secret")},
-        clock=clock,
     )
     app = create_sandbox(state, production=False)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
@@ -135,9 +136,8 @@ def phone_code(state: SandboxState, person: Person, app_id: str = MINI_PROGRAM) 
     return state.wechat_phone_codes.issue(wechat_user(person, app_id))
 
 
-async def newest_code(state: SandboxState, address: str) -> str:
+def newest_code(state: SandboxState, address: str) -> str:
     """The six digits of the last message to an address."""
-    await asyncio.sleep(0)
     message = state.inbox.to(address)[0]
     return next(word for word in message.text.replace("，", " ").split() if _is_code(word))
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import strawberry
-from strawberry.schema.config import StrawberryConfig
-from strawberry.tools import merge_types
 
 from app.core.db import Database
 from app.gateways.outside import Outside
@@ -17,40 +15,11 @@ from app.jobs.worker import Worker
 from app.models.organisation import Node
 from app.settings import Settings
 from auth.tokens import MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers.admin import members as admin_members
-from resolvers.member import identities, members, sessions, sign_in
-from schema import identities as identities_schema
-from schema import members as members_schema
-from schema import requests as requests_schema
-from schema import sessions as sessions_schema
-from schema import verification_codes as codes_schema
+from resolvers.root import member_schema
 from schema.context import Context, Principal
-from schema.scalars import SCALARS
 from tests.factories.back_office import code_of
 from tests.factories.identities import PUBLIC_URL, Clock, newest_code, sandbox, settings_for
 from tests.factories.organisation import places
-
-HANDLERS = [
-    *identities_schema.HANDLERS,
-    *members_schema.HANDLERS,
-    *requests_schema.HANDLERS,
-    *sessions_schema.HANDLERS,
-    *codes_schema.HANDLERS,
-]
-MEMBER = strawberry.Schema(
-    query=merge_types("Query", (members.Query, sessions.Query)),
-    mutation=merge_types(
-        "Mutation", (sign_in.Mutation, identities.Mutation, members.Mutation, sessions.Mutation)
-    ),
-    exception_handlers=HANDLERS,
-    config=StrawberryConfig(scalar_map=SCALARS),
-)
-ADMIN = strawberry.Schema(
-    query=admin_members.Query,
-    mutation=admin_members.Mutation,
-    exception_handlers=HANDLERS,
-    config=StrawberryConfig(scalar_map=SCALARS),
-)
 
 SESSION = """__typename ... on SessionStarted {
   accessToken refreshToken isNew member { id name } mergeOffer { ticket } }
@@ -103,7 +72,7 @@ class Server:
         document: str,
         principal: Principal | None = None,
         /,
-        schema: strawberry.Schema = MEMBER,
+        schema: strawberry.Schema = member_schema,
         **variables: Any,
     ) -> Any:
         """All data, or the code of the first error."""
@@ -127,7 +96,7 @@ class Server:
         sent = await self.ask(SEND, channel=channel, target=target, purpose=purpose)
         assert sent["__typename"] == "VerificationCodeSent", sent
         await self.worker.drain()
-        return await newest_code(self.state, target)
+        return newest_code(self.state, target)
 
     async def signed_in_by_phone(self, phone: str) -> Principal:
         code = await self.code("SMS", phone)
@@ -139,9 +108,10 @@ class Server:
 
 
 @asynccontextmanager
-async def a_server(database: Database, clock: Clock) -> AsyncIterator[Server]:
+async def a_server(database: Database) -> AsyncIterator[Server]:
     """A group, its server's parts, and the sandbox they speak to."""
-    async with sandbox(clock) as (state, mail_port):
+    clock = Clock()
+    async with sandbox() as (state, mail_port):
         settings = settings_for(state, mail_port)
         tokens = DatabaseTokens(database, clock)
         async with open_outside(settings, tokens) as outside:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, func, select
 
 from app.core.db import Transaction, any_of, light, statement
@@ -47,12 +47,29 @@ _line = (
     )  # type: ignore[call-overload]  # SQLModel types up to four columns
     .join(Posting, col(Posting.id) == col(Entry.posting_id))
     .join(Account, col(Account.id) == col(Entry.account_id))
-    .where(col(Entry.card_id) == bindparam("card_id"))
     .order_by(col(Entry.id).desc())
     .limit(bindparam("limit"))
 )
-lines_newest = statement(_line, into=Line)
-lines_before = statement(_line.where(col(Entry.id) < bindparam("before")), into=Line)
+_of_card = _line.where(col(Entry.card_id) == bindparam("card_id"))
+# Only cards that absorbed others ask for theirs too: a plain = reads in the index's order.
+_with_absorbed = _line.where(
+    col(Entry.card_id).in_(
+        select(Card.id).where(
+            or_(
+                col(Card.id) == bindparam("card_id"),
+                col(Card.merged_into_id) == bindparam("card_id"),
+            )
+        )
+    )
+)
+_earlier = col(Entry.id) < bindparam("before")
+LINES = {
+    # (the card absorbed others, a cursor was given)
+    (False, False): statement(_of_card, into=Line),
+    (False, True): statement(_of_card.where(_earlier), into=Line),
+    (True, False): statement(_with_absorbed, into=Line),
+    (True, True): statement(_with_absorbed.where(_earlier), into=Line),
+}
 count_entries = statement(
     select(func.count()).where(col(Entry.card_id) == bindparam("card_id")), into=int
 )
@@ -76,12 +93,17 @@ async def accounts_of_cards(tx: Transaction, card_ids: list[UUID]) -> list[Accou
 
 
 async def lines_of_card(
-    tx: Transaction, *, card_id: UUID, before: UUID | None, limit: int
+    tx: Transaction,
+    *,
+    card_id: UUID,
+    before: UUID | None,
+    limit: int,
+    has_absorbed: bool = False,
 ) -> list[Line]:
-    """The card's movements, newest first; ids sort by time."""
-    if before is None:
-        return await tx.all(lines_newest, card_id=card_id, limit=limit)
-    return await tx.all(lines_before, card_id=card_id, before=before, limit=limit)
+    """The card's movements, newest first, those of cards it absorbed too; ids sort by time."""
+    cursor = {} if before is None else {"before": before}
+    lines = LINES[has_absorbed, before is not None]
+    return await tx.all(lines, card_id=card_id, limit=limit, **cursor)
 
 
 async def number_of_lines(tx: Transaction, *, card_id: UUID) -> int:

@@ -1,0 +1,203 @@
+"""Schemes and their tiers (CRD-1), for members and for those who make them."""
+
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+
+from app.core.ids import parse_type_id, type_id
+from app.models import cards as rows
+from app.models.cards import ConsumptionVerification, DeductionRule
+from app.services import schemes
+from schema.context import Info
+from schema.enums import describe
+from schema.organisation import Node, NodeNotFound
+from schema.problems import Problem, shown_as
+from schema.scalars import CurrencyCode, Long, Money
+
+describe(
+    DeductionRule,
+    "Which stored value pays first.",
+    {
+        "CASH_FIRST": "What was paid in, then the bonus.",
+        "BONUS_FIRST": "The bonus, then what was paid in.",
+        "PROPORTIONAL": "Both, in the proportion of the balances.",
+    },
+)
+describe(
+    ConsumptionVerification,
+    "What a holder proves before a card pays.",
+    {
+        "NONE": "Nothing: the card is enough.",
+        "PIN": "The card's six-digit PIN.",
+        "SMS": "A code sent to the holder's phone.",
+    },
+)
+
+
+@strawberry.type(description="A step of a scheme.")
+class Tier:
+    id: strawberry.ID = strawberry.field(description="Its id, `tier_…`.")
+    level: int = strawberry.field(description="1 is where new cards start.")
+    name: str = strawberry.field(description="What members read.")
+    growth_from: Long = strawberry.field(description="The growth it begins at.")
+
+    @classmethod
+    def of(cls, row: rows.Tier) -> Self:
+        return cls(
+            id=strawberry.ID(type_id("tier", row.id)),
+            level=row.level,
+            name=row.name,
+            growth_from=Long(row.growth_from),
+        )
+
+
+@strawberry.type(description="A card plan: currency, tiers, and how points are earned.")
+class Scheme:
+    id: strawberry.ID = strawberry.field(description="Its id, `sch_…`.")
+    name: str = strawberry.field(description="What people call it.")
+    currency: CurrencyCode = strawberry.field(description="What its cards are kept in.")
+    deduction_rule: DeductionRule = strawberry.field(description="Which value pays first.")
+    consumption_verification: ConsumptionVerification = strawberry.field(
+        description="What a holder proves before a card pays."
+    )
+    points_unit: Money = strawberry.field(
+        description="A purchase earns pointsRate for each whole unit paid, tax left out."
+    )
+    points_rate: Long = strawberry.field(description="Points for each whole pointsUnit.")
+    valid_days: int | None = strawberry.field(
+        description="How long a card is valid from its issue; null is without end."
+    )
+    is_open_to_join: bool = strawberry.field(
+        description="Whether members can open a card themselves."
+    )
+    covers_all_stores: bool = strawberry.field(
+        description="Whether it is used at all stores below its perspective, or at some."
+    )
+    row: strawberry.Private[rows.Scheme]
+
+    @classmethod
+    def of(cls, row: rows.Scheme) -> Self:
+        return cls(
+            id=scheme_id_of(row.id),
+            name=row.name,
+            currency=CurrencyCode(row.currency),
+            deduction_rule=row.deduction_rule,
+            consumption_verification=row.consumption_verification,
+            points_unit=Money.of(row.points_unit, row.currency),
+            points_rate=Long(row.points_rate),
+            valid_days=row.valid_days,
+            is_open_to_join=row.is_open_to_join,
+            covers_all_stores=row.covers_all_stores,
+            row=row,
+        )
+
+    @strawberry.field(description="Its tiers, lowest first.")
+    async def tiers(self, info: Info) -> list[Tier]:
+        found = await info.context.loaders.tiers_of_scheme.load(self.row.id)
+        return [Tier.of(row) for row in found]
+
+    @strawberry.field(description="The node it was made under.")
+    async def perspective(self, info: Info) -> Node:
+        return Node.of(await info.context.loaders.node.load(self.row.perspective_id))
+
+
+def scheme_id_of(scheme_id: UUID) -> strawberry.ID:
+    return strawberry.ID(type_id("sch", scheme_id))
+
+
+@strawberry.type(description="There is no such card scheme.")
+class SchemeNotFound(Problem): ...
+
+
+@strawberry.type(description="Another scheme of the same perspective has this name.")
+class SchemeNameTaken(Problem): ...
+
+
+@strawberry.type(description="The scheme has no tier yet, so it cannot be used.")
+class SchemeHasNoTier(Problem): ...
+
+
+@strawberry.type(description="Members cannot open a card of this scheme themselves.")
+class SchemeClosed(Problem): ...
+
+
+@strawberry.type(description="The scheme is not used at this store.")
+class NotAtThisStore(Problem): ...
+
+
+_POINTS_UNIT = "Minor units of the currency that make one unit, 1 to 1,000,000,000."
+_POINTS_RATE = "Points for each whole unit, 0 to 10,000."
+_VALID_DAYS = "How long a card is valid from its issue, 1 to 36,500; null is without end."
+
+
+@strawberry.input(description="A scheme to make. It needs a tier before it can be used.")
+class SchemeCreateInput:
+    perspective_id: strawberry.ID = strawberry.field(
+        description="The group, brand or store it is made under, `node_…`."
+    )
+    name: str = strawberry.field(description="What people call it, 1 to 120 characters.")
+    currency: CurrencyCode = strawberry.field(description="What its cards are kept in, for good.")
+    deduction_rule: DeductionRule = strawberry.field(description="Which value pays first.")
+    consumption_verification: ConsumptionVerification = strawberry.field(
+        description="What a holder proves before a card pays."
+    )
+    points_unit: Long = strawberry.field(description=_POINTS_UNIT)
+    points_rate: Long = strawberry.field(description=_POINTS_RATE)
+    valid_days: int | None = strawberry.field(default=None, description=_VALID_DAYS)
+    store_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        description="Where it is used, `node_…`; null is at all stores below the perspective.",
+    )
+
+    def stores(self) -> list[UUID] | None:
+        if self.store_ids is None:
+            return None
+        return [parse_type_id("node", store_id) for store_id in self.store_ids]
+
+
+@strawberry.input(description="All the rules of a scheme, as they shall be from now on.")
+class SchemeUpdateInput:
+    id: strawberry.ID = strawberry.field(description="The scheme, `sch_…`.")
+    name: str = strawberry.field(description="What people call it, 1 to 120 characters.")
+    deduction_rule: DeductionRule = strawberry.field(description="Which value pays first.")
+    consumption_verification: ConsumptionVerification = strawberry.field(
+        description="What a holder proves before a card pays."
+    )
+    points_unit: Long = strawberry.field(description=_POINTS_UNIT)
+    points_rate: Long = strawberry.field(description=_POINTS_RATE)
+    valid_days: int | None = strawberry.field(default=None, description=_VALID_DAYS)
+    is_open_to_join: bool = strawberry.field(
+        description="Whether members can open a card themselves."
+    )
+
+
+@strawberry.input(description="A tier to put above the scheme's highest one.")
+class TierCreateInput:
+    scheme_id: strawberry.ID = strawberry.field(description="The scheme, `sch_…`.")
+    name: str = strawberry.field(description="What members read, 1 to 64 characters.")
+    growth_from: Long = strawberry.field(
+        description="The growth it begins at: more than the tier below, 0 or more for the first."
+    )
+
+
+SchemeCreateResult = Annotated[
+    Scheme | NodeNotFound | SchemeNameTaken,
+    strawberry.union("SchemeCreateResult", description="The new scheme, or why there is none."),
+]
+SchemeUpdateResult = Annotated[
+    Scheme | SchemeNotFound | SchemeNameTaken,
+    strawberry.union("SchemeUpdateResult", description="The scheme as it is now, or why not."),
+]
+TierCreateResult = Annotated[
+    Tier | SchemeNotFound,
+    strawberry.union("TierCreateResult", description="The new tier, or why there is none."),
+]
+
+HANDLERS = [
+    shown_as(SchemeNotFound, schemes.SchemeNotFound),
+    shown_as(SchemeNameTaken, schemes.SchemeNameTaken),
+    shown_as(SchemeHasNoTier, schemes.SchemeHasNoTier),
+    shown_as(SchemeClosed, schemes.SchemeClosed),
+    shown_as(NotAtThisStore, schemes.NotAtThisStore),
+]
