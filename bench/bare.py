@@ -29,11 +29,10 @@ from app.core.db.sqlite import connect as connect_sqlite
 from app.core.ids import type_id
 from app.core.member_code import MemberCodes
 from app.core.personal import keyring, use_keyring
-from app.main import MEMBER_AUDIENCE
-from app.services import cards, ledger, members, schemes
+from app.services import cards, members, schemes
 from app.services.ledger import accounts
 from app.settings import Settings
-from auth.tokens import SigningKeys, TokenVerifier
+from auth.tokens import MEMBER_AUDIENCE, SigningKeys, TokenVerifier
 from bench.documents import LEDGER_LINES
 from schema.pages import cursor_of
 
@@ -86,7 +85,12 @@ class _Answer:
     moment: Callable[[Any], str]
 
     def write(
-        self, member: Any, card_rows: Rows, tier_rows: Rows, account_rows: Rows, lines: list[Rows]
+        self,
+        member: Any,
+        card_rows: Rows,
+        tier_rows: Rows,
+        account_rows: Rows,
+        lines: Sequence[Rows],
     ) -> bytes:
         member_id, name, joined_at = self.columns.member(member)
         me = {

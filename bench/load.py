@@ -11,6 +11,7 @@ import sys
 import time
 from array import array
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count, cycle
 from typing import Any
 
@@ -130,9 +131,7 @@ async def measure(load: Load) -> Sample:
     loop = asyncio.get_running_loop()
     gone = [asyncio.Event() for _ in range(load.clients)]
     for event in gone:
-        await loop.create_connection(
-            lambda event=event: _Client(run, event), "127.0.0.1", load.port
-        )
+        await loop.create_connection(partial(_Client, run, event), "127.0.0.1", load.port)
     await asyncio.sleep(load.warm_seconds)
     run.is_counting = True
     started = time.perf_counter()

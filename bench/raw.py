@@ -89,7 +89,7 @@ def _maker(value: Any, unique: tuple[str, str]) -> Callable[[], Any] | None:
     if isinstance(value, UUID):
         return new_id
     if value in unique:
-        return lambda: new_id().hex[: len(unique[0])]
+        return lambda: new_id().hex[-len(unique[0]) :]
     if isinstance(value, str) and _HEX_ID.fullmatch(value):
         return lambda: new_id().hex
     return None

@@ -42,19 +42,20 @@ class Server:
 
 
 @contextmanager
-def serving(role: str, environment: Mapping[str, str], *, ready_path: str) -> Iterator[Server]:
+def serving(role: str, environment: Mapping[str, str]) -> Iterator[Server]:
     """Start `bench.serve` in a process of its own, and stop it at the end."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-    log = tempfile.TemporaryFile()  # the product's log has a line per request
+    # The product's log has a line per request.
+    log = tempfile.TemporaryFile()  # noqa: SIM115  # closed below
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.serve", role, str(port)],
         env=os.environ | environment,
         stderr=log,
     )
     try:
-        if not _is_ready(process, port, ready_path):
+        if not _is_ready(process, port):
             log.seek(0)
             said = log.read()[-2_000:].decode(errors="replace")
             raise BenchFailed(f"the {role} server did not start: {said}")
@@ -84,8 +85,8 @@ def load(given: Load) -> Sample:
     return sample
 
 
-def _is_ready(process: subprocess.Popen[bytes], port: int, path: str) -> bool:
-    request = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode()
+def _is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    request = b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
     give_up_at = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < give_up_at and process.poll() is None:
         try:

@@ -4,10 +4,10 @@ The raw side of a measurement replays what was recorded, so it stays the same wo
 product becomes. Recording happens in a transaction that is rolled back.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, cast
 
 import asyncpg
@@ -33,7 +33,6 @@ class Scope:
     """The statements of one service call: a transaction if it writes."""
 
     kind: Literal["run", "read"]
-    name: str
     steps: list[Step] = field(default_factory=list)
 
 
@@ -44,6 +43,7 @@ class TracingDatabase(Database):
         super().__init__(cast("Any", None), Announcer())
         self._transaction = transaction
         self.scopes: list[Scope] = []
+        self._turn = asyncio.Lock()
 
     async def run(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
         return await self._call("run", work, args, kwargs)
@@ -52,10 +52,11 @@ class TracingDatabase(Database):
         return await self._call("read", work, args, kwargs)
 
     async def _call(self, kind: Literal["run", "read"], work: Any, args: Any, kwargs: Any) -> Any:
-        scope = Scope(kind, getattr(work, "__qualname__", str(work)))
-        self.scopes.append(scope)
-        self._transaction.steps = scope.steps
-        return await self._transaction.call(partial(work, *args, **kwargs))
+        async with self._turn:  # fields that run side by side share the one connection
+            scope = Scope(kind)
+            self.scopes.append(scope)
+            self._transaction.steps = scope.steps
+            return await self._transaction.call(lambda tx: work(tx, *args, **kwargs))
 
     async def start(self) -> None:
         await self._transaction.execute("BEGIN")

@@ -10,12 +10,24 @@ from app.models import identities as rows
 from app.models.identities import IdentityKind
 from app.services import identities, merges, sign_in, tickets, verification_codes
 from app.services.merges.offering import masked
+from schema.enums import describe
 from schema.problems import Problem, shown_as
 from schema.scalars import Long
 from schema.values import ValueAmount
 from schema.verification_codes import TargetInvalid
 
-strawberry.enum(IdentityKind, name="IdentityKind", description="What kind of proof it is.")
+describe(
+    IdentityKind,
+    "What kind of proof leads to a member.",
+    {
+        "PHONE": "A phone number, proven by a code.",
+        "EMAIL": "An e-mail address, proven by a code or by a trusted provider.",
+        "WECHAT_OPENID": "An account at one of the group's WeChat apps.",
+        "WECHAT_UNIONID": "A WeChat account across the group's apps.",
+        "OIDC": "An account at an OpenID Connect provider.",
+        "EXTERNAL": "An id in another system of the group.",
+    },
+)
 
 
 @strawberry.type(name="Identity", description="Something proven that leads to this member.")

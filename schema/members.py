@@ -15,6 +15,7 @@ from app.models.identities import IdentityKind
 from app.models.members import AttributeKind, Gender, MemberStatus, birthday_date
 from app.services import member_records, members, merges, privacy, sessions
 from schema.context import AccessToken, Info
+from schema.enums import describe
 from schema.identities import (
     CodeRefused,
     Identity,
@@ -39,9 +40,25 @@ PURPOSE_CHARS_MAX = 48
 VERSION_CHARS_MAX = 32
 REASON_CHARS_MAX = 200
 
-strawberry.enum(Gender, name="Gender", description="As the member says.")
-strawberry.enum(AttributeKind, name="AttributeKind", description="What values an attribute has.")
-strawberry.enum(MemberStatus, name="MemberStatus", description="Whether a record is in use.")
+describe(
+    Gender,
+    "A member's gender, as they say.",
+    {"FEMALE": "Female.", "MALE": "Male.", "OTHER": "Neither, or not to be said."},
+)
+describe(
+    AttributeKind,
+    "What values a custom attribute has.",
+    {"TEXT": "Text of up to 500 characters.", "NUMBER": "A whole number.", "DATE": "A day."},
+)
+describe(
+    MemberStatus,
+    "Whether a member's record is in use.",
+    {
+        "ACTIVE": "In use.",
+        "MERGED": "Merged into another, to which its id leads.",
+        "CLOSED": "Closed by the member, who is forgotten.",
+    },
+)
 
 
 @strawberry.type(description="A custom attribute that members of the group can have.")

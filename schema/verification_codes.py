@@ -10,12 +10,10 @@ from app.core import phones
 from app.models import identities as rows
 from app.models.identities import CodeChannel
 from app.services import verification_codes
+from schema.enums import describe
 from schema.problems import Problem, shown_as
 
-strawberry.enum(CodeChannel, name="CodeChannel", description="How a code is sent.")
 
-
-@strawberry.enum(name="CodePurpose", description="What a code is good for, and nothing else.")
 class CodePurpose(StrEnum):
     """Without CONSUME: a code to pay with is sent by the till that asks for it."""
 
@@ -26,6 +24,22 @@ class CodePurpose(StrEnum):
     @property
     def row(self) -> rows.CodePurpose:
         return rows.CodePurpose(self.value)
+
+
+describe(
+    CodeChannel,
+    "How a code is sent.",
+    {"SMS": "As a text message to a phone.", "EMAIL": "By e-mail."},
+)
+describe(
+    CodePurpose,
+    "What a code is good for, and nothing else.",
+    {
+        "SIGN_IN": "To sign in.",
+        "BIND": "To add the phone or the address to one's account.",
+        "CARD_PIN": "To set the PIN of a card.",
+    },
+)
 
 
 @strawberry.type(

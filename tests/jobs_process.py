@@ -2,24 +2,27 @@
 
 import asyncio
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import UUID
 
-from app.core.db import Database, Transaction, open_database
+from sqlmodel import select
+
+from app.core.db import Database, Transaction, light, open_database, statement
+from app.core.ids import new_id
 from app.jobs.handlers import Effect, Task
 from app.jobs.worker import Worker
-from app.services import limits
+from app.models.operations import RequestRecord
 
 # Sets the keys that the test's database was written with.
 from tests import conftest as _keys  # noqa: F401
 
 KIND = "count"
-COUNTER: dict[str, Any] = {
-    "subject": "effects",
-    "window": timedelta(days=36_500),
-    "now": datetime(2026, 1, 1, tzinfo=UTC),
-}
 HANDLER_S = 0.02
+
+# A row that nothing else writes, nothing drops, and no constraint keeps from being there twice.
+effects = statement(select(RequestRecord.principal_id), into=UUID)
+new_effect = light(RequestRecord)
 
 
 async def count(task: Task) -> Effect:
@@ -27,7 +30,16 @@ async def count(task: Task) -> Effect:
     await asyncio.sleep(HANDLER_S)
 
     async def effect(tx: Transaction) -> None:
-        await limits.count(tx, **COUNTER)
+        await tx.insert(
+            new_effect(
+                principal_id=task.id,
+                operation="effect",
+                request_key=new_id().hex,
+                fingerprint="",
+                answer_id=task.id,
+                recorded_at=datetime.now(UTC),
+            )
+        )
 
     return effect
 

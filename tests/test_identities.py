@@ -11,8 +11,9 @@ from app.services import ledger
 from resolvers.root import admin_schema
 from schema.context import Principal
 from tests.factories.identities import ANNA, BEN, MINI_PROGRAM, js_code, phone_code
-from tests.factories.member_cards import a_card, a_scheme
+from tests.factories.member_cards import a_card
 from tests.factories.members import WITH_WECHAT, Server, a_server
+from tests.factories.small_world import a_scheme
 from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,11 @@ from app.core.db import Database, statement
 from app.models.operations import AuditRecord
 from resolvers.root import admin_schema
 from schema.context import Principal
-from tests.factories.member_cards import a_card, a_scheme
+from tests.factories.member_cards import a_card
 from tests.factories.members import Server, a_server
 from tests.factories.organisation import places
 from tests.factories.reading import every
+from tests.factories.small_world import a_scheme
 from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio

@@ -13,9 +13,10 @@ from app.models.members import Member, MemberStatus
 from app.services import ledger
 from schema.context import Principal
 from tests.factories.identities import ANNA, MINI_PROGRAM, js_code
-from tests.factories.member_cards import a_card, a_scheme
+from tests.factories.member_cards import a_card
 from tests.factories.members import WITH_WECHAT, Server, a_server
 from tests.factories.reading import every
+from tests.factories.small_world import a_scheme
 
 pytestmark = pytest.mark.anyio
 

@@ -173,6 +173,19 @@ async def test_aliases_do_not_multiply_the_tries(server: Server) -> None:
     assert [answer["__typename"] for answer in data.values()] == ["CodeRefused"] * 20
 
 
+async def test_an_address_with_many_wrong_codes_cannot_go_on_guessing(server: Server) -> None:
+    """IDN-7: what an address is refused for is no answer to its guess, not even a right one."""
+    code = await server.code("SMS", "+8613800000001")
+    other = {"phone": "+8613800000002", "code": "000000"}
+    for _ in range(60):
+        assert await server.ask(WITH_PHONE, **other) == REFUSED
+    assert await server.ask(WITH_PHONE, **other) == "TOO_MANY_REQUESTS"
+    right = {"phone": "+8613800000001", "code": code}
+    assert await server.ask(WITH_PHONE, **right) == "TOO_MANY_REQUESTS"
+    server.address = "198.51.100.1"
+    assert (await server.ask(WITH_PHONE, **right))["__typename"] == "SessionStarted"
+
+
 async def test_a_code_is_for_its_purpose_its_target_and_its_time(server: Server) -> None:
     code = await server.code("SMS", "+8613800000001", "BIND")
     assert await server.ask(WITH_PHONE, phone="+8613800000001", code=code) == REFUSED

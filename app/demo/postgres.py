@@ -7,6 +7,7 @@ what is left, and it is dropped and made anew.
 """
 
 import asyncio
+import gc
 import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -148,6 +149,8 @@ async def _copy_in_processes(
 def _copy_share(
     dsn: str, plan: Plan, keyring: Callable[[], Keyring], share: int, of: int
 ) -> None:
+    gc.disable()  # millions of tuples and not one cycle
+
     async def copy() -> None:
         connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
         try:

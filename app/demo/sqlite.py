@@ -6,6 +6,7 @@ UNIQUE cannot be. All of it is one transaction: whatever interrupts it leaves th
 was.
 """
 
+import gc
 import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -54,7 +55,10 @@ def _day(days: int) -> str:
 def load(path: str, plan: Plan, keyring: Callable[[], Keyring], *, processes: int) -> None:
     """Write the plan's members; beyond one process, the others generate."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        if processes > 1:
+            # A rollback journal keeps what the transaction overwrites, which is nothing but the
+            # first pages; a write-ahead log would write all of it twice.
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         # What the generator makes is tested to point where it should; checking each of twenty
@@ -67,7 +71,8 @@ def load(path: str, plan: Plan, keyring: Callable[[], Keyring], *, processes: in
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute("ANALYZE")
 
 
 def _write(
@@ -129,5 +134,6 @@ def _received(plan: Plan, pipes: list[Connection]) -> Iterator[Rows]:
 def _send_share(
     pipe: Connection, plan: Plan, keyring: Callable[[], Keyring], share: int, of: int
 ) -> None:
+    gc.disable()  # millions of tuples and not one cycle
     for rows in blocks(Generator(plan, keyring(), SqliteForm()), share, of):
         pipe.send_bytes(dumps(dict(rows), 2))

@@ -3,7 +3,10 @@
 `app.migrations.run` gives the connection; nothing is read from alembic.ini but the folder.
 """
 
+from typing import Any, Literal
+
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
@@ -22,17 +25,20 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
-def _render_item(kind: str, item: object, _autogen: object) -> str | bool:
+def _render_item(kind: str, item: Any, _autogen: AutogenContext) -> str | Literal[False]:
     """Our column types are written as what they are in the database."""
-    names = {"UtcDateTime": "sa.DateTime(timezone=True)", "Json": "sa.Text()"}
-    names |= {"Personal": "sa.Text()", "Choice": "sa.String(length=32)"}
-    names |= {"AutoString": None}  # type: ignore[dict-item]
     if kind != "type":
         return False
-    if type(item).__name__ == "AutoString":
-        length = getattr(item, "length", None)
-        return f"sa.String(length={length})" if length else "sa.String()"
-    return names.get(type(item).__name__) or False
+    match type(item).__name__:
+        case "UtcDateTime":
+            return "sa.DateTime(timezone=True)"
+        case "Json" | "Personal":
+            return "sa.Text()"
+        case "Choice":
+            return "sa.String(length=32)"
+        case "AutoString":
+            return f"sa.String(length={item.length})" if item.length else "sa.String()"
+    return False
 
 
 migrate(context.config.attributes["connection"])

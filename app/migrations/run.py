@@ -1,7 +1,9 @@
 """Bring a database to this code's schema, or say why that cannot be."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -38,7 +40,7 @@ async def migrate(url: str) -> None:
     await run_on(url, _upgrade)
 
 
-async def run_on(url: str, work: "object") -> None:
+async def run_on(url: str, work: Callable[[Connection], Any]) -> None:
     """Run a synchronous function on a connection of its own."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
@@ -48,7 +50,7 @@ async def run_on(url: str, work: "object") -> None:
     )
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(work)  # type: ignore[arg-type]
+            await connection.run_sync(work)
             await connection.commit()
     finally:
         await engine.dispose()

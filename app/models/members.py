@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
-from sqlmodel import Field
+from sqlmodel import Field, Index
 
 from app.core.db import Choice, Json, UtcDateTime
 from app.core.personal import Personal
@@ -33,8 +33,10 @@ class Member(Row, table=True):
     """
 
     __tablename__ = "members"
+    # Pages of a group's members, the newest first, without sorting all of them.
+    __table_args__ = (Index("ix_members_group", "group_id", "id"),)
 
-    group_id: UUID = Field(foreign_key="nodes.id", index=True)
+    group_id: UUID = Field(foreign_key="nodes.id")
     status: MemberStatus = Field(default=MemberStatus.ACTIVE, sa_type=Choice(MemberStatus))
     merged_into_id: UUID | None = Field(default=None, foreign_key="members.id", index=True)
     name: str | None = Field(default=None, sa_type=Personal("members.name"))

@@ -22,30 +22,26 @@ class Kept(NamedTuple):
     drop: Statement[Any]
 
 
-def _drop(table: type[SQLModel], is_old: Any) -> Statement[Any]:
+def _drop(table: type[SQLModel], old_by: Any, before: str, *also: Any) -> Statement[Any]:
+    """Delete the oldest rows; in the order of the column that says so, which has an index."""
     key = col(table.id)  # type: ignore[attr-defined]
-    batch = select(key).where(is_old).order_by(key).limit(BATCH)
-    return statement(delete(table).where(key.in_(batch)))
+    oldest = select(key).where(old_by < bindparam(before), *also).order_by(old_by).limit(BATCH)
+    return statement(delete(table).where(key.in_(oldest)))
 
 
-def _made_before(table: type[SQLModel]) -> Any:
-    # Keys sort by the time they were made, so the primary key finds old rows without an index.
-    return col(table.id) < bindparam("before_id")  # type: ignore[attr-defined]
-
-
+# Keys sort by the time they were made, so the primary key finds old rows without an index.
 KEPT: dict[str, Kept] = {
-    "tickets": Kept(timedelta(days=1), _drop(Ticket, col(Ticket.expires_at) < bindparam("before"))),
-    "rate_counts": Kept(
-        # The longest window is a day.
-        timedelta(days=2),
-        _drop(RateCount, col(RateCount.window_start) < bindparam("before")),
-    ),
+    "tickets": Kept(timedelta(days=1), _drop(Ticket, col(Ticket.expires_at), "before")),
+    # The longest window is a day.
+    "rate_counts": Kept(timedelta(days=2), _drop(RateCount, col(RateCount.window_start), "before")),
     # Codes are counted for a day (IDN-7).
     "verification_codes": Kept(
-        timedelta(days=2), _drop(VerificationCode, _made_before(VerificationCode))
+        timedelta(days=2), _drop(VerificationCode, col(VerificationCode.id), "before_id")
     ),
     # Failed jobs stay until somebody has looked at them.
-    "jobs": Kept(timedelta(days=7), _drop(Job, _made_before(Job) & col(Job.done_at).is_not(None))),
+    "jobs": Kept(
+        timedelta(days=7), _drop(Job, col(Job.id), "before_id", col(Job.done_at).is_not(None))
+    ),
 }
 
 

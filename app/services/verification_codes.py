@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -161,12 +162,19 @@ async def prove(
     address: str,
     now: datetime,
 ) -> Proof:
-    """Check a code and use it up; the proof it gives. Raises `CodeWrong`, and the try counts."""
+    """Check a code and use it up; the proof it gives. Raises `CodeWrong`, and the try counts.
+
+    Raises `TooManyRequests` after too many wrong ones from one address. That is judged before the
+    code is looked at: a refusal that undoes its own counting must not be an answer to a guess.
+    """
     proof = proof_of(channel, target)
+    wrongs: dict[str, Any] = {"subject": f"wrong-codes:{address}", "window": HOUR, "now": now}
+    if await limits.seen(tx, **wrongs) >= WRONG_TRIES_PER_ADDRESS_MAX:
+        raise limits.too_many(now, HOUR)
     found = await tx.one(count_try, target_index=proof.index, purpose=purpose, at=now)
     if found is None or not constant_time_equal(found.code_hash, _hash(found.id, code)):
-        wrong = await limits.count(tx, subject=f"wrong-codes:{address}", window=HOUR, now=now)
-        raise CodeWrong if wrong <= WRONG_TRIES_PER_ADDRESS_MAX else limits.too_many(now, HOUR)
+        await limits.count(tx, **wrongs)
+        raise CodeWrong
     await tx.changed(mark_used, code_id=found.id, at=now)
     return proof
 

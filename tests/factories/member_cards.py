@@ -3,29 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.db import Transaction, light
+from app.core.db import Transaction
 from app.core.ids import new_id
-from app.models.cards import Card, ConsumptionVerification, DeductionRule, Scheme, Tier
+from app.models.cards import Card, Scheme
 from app.models.ledger import AccountKind, PostingKind, SystemAccount
-from app.models.organisation import Node
 from app.models.sessions import PrincipalKind
 from app.services import cards, ledger, members
-
-
-async def a_scheme(tx: Transaction, *, group: Node, now: datetime) -> Scheme:
-    scheme = light(Scheme)(
-        group_id=group.id,
-        perspective_id=group.id,
-        name="Regular card",
-        currency="CNY",
-        deduction_rule=DeductionRule.CASH_FIRST,
-        consumption_verification=ConsumptionVerification.NONE,
-        points_unit=100,
-        points_rate=1,
-        created_at=now,
-    )
-    await tx.insert(scheme, light(Tier)(scheme_id=scheme.id, level=1, name="Green"))
-    return scheme
 
 
 async def a_card(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from app.core.db import Transaction, light
 from app.core.ids import new_id
@@ -22,14 +23,22 @@ class SmallWorld:
 
 async def small_world(tx: Transaction, *, now: datetime) -> SmallWorld:
     group_id = new_id()
-    place = {"time_zone": "Asia/Shanghai", "created_at": now, "group_id": group_id}
+    place: dict[str, Any] = {"time_zone": "Asia/Shanghai", "created_at": now, "group_id": group_id}
     group = light(Node)(
         id=group_id, kind=NodeKind.GROUP, code=group_id.hex, name="Regulars", **place
     )
     store = light(Node)(kind=NodeKind.STORE, code="S1", name="The first store", **place)
+    await tx.insert(group, store)
+    scheme = await a_scheme(tx, group=group, now=now)
+    member, card = await a_member(tx, group=group, scheme=scheme, now=now)
+    return SmallWorld(group, store, scheme, member, card)
+
+
+async def a_scheme(tx: Transaction, *, group: Node, now: datetime) -> Scheme:
+    """A scheme of the group, with three tiers."""
     scheme = light(Scheme)(
-        group_id=group_id,
-        perspective_id=group_id,
+        group_id=group.id,
+        perspective_id=group.id,
         name="Regular card",
         currency="CNY",
         deduction_rule=DeductionRule.CASH_FIRST,
@@ -42,9 +51,8 @@ async def small_world(tx: Transaction, *, now: datetime) -> SmallWorld:
         light(Tier)(scheme_id=scheme.id, level=level, name=name, growth_from=growth)
         for level, name, growth in ((1, "Green", 0), (2, "Silver", 100), (3, "Gold", 1_000))
     ]
-    await tx.insert(group, store, scheme, *tiers)
-    member, card = await a_member(tx, group=group, scheme=scheme, now=now)
-    return SmallWorld(group, store, scheme, member, card)
+    await tx.insert(scheme, *tiers)
+    return scheme
 
 
 async def a_member(

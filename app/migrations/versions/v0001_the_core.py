@@ -157,7 +157,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_members'))
     )
     with op.batch_alter_table('members', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_members_group_id'), ['group_id'], unique=False)
+        batch_op.create_index('ix_members_group', ['group_id', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_members_merged_into_id'), ['merged_into_id'], unique=False)
 
     op.create_table('partner_clients',
@@ -702,7 +702,7 @@ def downgrade() -> None:
     op.drop_table('partner_clients')
     with op.batch_alter_table('members', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_members_merged_into_id'))
-        batch_op.drop_index(batch_op.f('ix_members_group_id'))
+        batch_op.drop_index('ix_members_group')
 
     op.drop_table('members')
     with op.batch_alter_table('audit_records', schema=None) as batch_op:

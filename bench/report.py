@@ -1,0 +1,160 @@
+"""The table and the page that keeps it."""
+
+import statistics
+from collections.abc import Iterator
+
+from bench.load import Sample
+from bench.measure import HOME_CLIENTS, Growth, Measured, Plan
+
+HOME_GOAL, HOME_FLOOR = 1.0, 0.9
+ONE_STATEMENT_GOAL = 1.5
+SPREAD_GOAL = 2.5
+MEMORY_GOAL_MB = 120
+GROWTH_GOAL = 1.1
+ENGINE_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+def table(results: list[Measured], growths: list[Growth]) -> str:
+    parts = [_homes(results), _purchases(results), _memory(results)]
+    if growths:
+        parts.append(_growth(growths))
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def readme(shown: str, results: list[Measured], growths: list[Growth], plan: Plan) -> str:
+    verdicts = "\n".join(f"- {line}" for line in _verdicts(results, growths))
+    statements = _statements(results)
+    return f"""# Measurements
+
+`make bench` starts the servers itself, loads the demo, measures and rewrites this page; `make bench
+FULL=1` goes on to 1,000,000 members; `python -m bench --help` lists the options, `--detail` shows
+where a request's time goes. PostgreSQL is found at `REGULARS_BENCH_POSTGRES`, by default the local
+one; its databases are made and dropped. Read the ratios: all that is compared ran in turn
+({plan.rounds} rounds of {plan.seconds:g} s each, medians), on a machine that others use too, with
+the load generator beside the server.
+
+## The last run
+
+{shown}
+
+## Against the goals
+
+{verdicts}
+
+## What is compared
+
+- **Member home**: `bench/documents.py`, {HOME_CLIENTS} clients, a real access token each, members
+  drawn from the whole population. The product is one production server process without jobs. The
+  bare endpoint (`bench/bare.py`) is a Starlette route written by hand: the same statements on the
+  same driver, prepared on plain asyncpg connections or in the event loop on SQLite, the same check
+  of the same token, the same JSON by orjson; no limits, no log, no metrics. Before it is measured
+  the two must answer the same.
+- **Purchase recorded**: `purchaseRecord` with a partner's token against its own statements, which
+  are recorded, and sent again with new ids on the driver in the same order and transactions: no
+  HTTP, no checks, no Python between them. {statements}
+  On PostgreSQL each client has a connection; on SQLite they follow each other on one, with a commit
+  each or with one for all clients (as the product's group commit does).
+- **Memory** is the resident memory of the server process.
+- **Growth**: a server on each of the two databases, sent the same in turn; purchases by 8 clients.
+"""
+
+
+def _homes(results: list[Measured]) -> Iterator[str]:
+    yield "| member home | members | req/s | bare | **÷ bare** | p50 ms | p99 ms | p99 ÷ p50 |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for each in results:
+        home = each.home
+        p50_ms = statistics.median(sample.p50_ms for sample in home.product)
+        p99_ms = statistics.median(sample.p99_ms for sample in home.product)
+        note = "" if home.is_same_sql else " ¹"
+        yield (
+            f"| {ENGINE_NAMES[each.engine]}{note} | {each.members:,} "
+            f"| {_rate(home.product):,.0f} | {_rate(home.bare):,.0f} | **{home.ratio:.2f}** "
+            f"| {p50_ms:.1f} | {p99_ms:.1f} | {home.spread:.1f} |"
+        )
+    if not all(each.home.is_same_sql for each in results):
+        yield ""
+        yield "¹ The product answers with other statements than the bare endpoint, to the same end."
+
+
+def _purchases(results: list[Measured]) -> Iterator[str]:
+    yield "| purchase recorded | members | clients | a second | raw a second | **÷ raw** |"
+    yield "|---|---|---|---|---|---|"
+    for each in results:
+        for found in each.purchases:
+            raw = ", ".join(
+                f"{statistics.median(rates):,.0f} ({way})" for way, rates in found.raw.items()
+            )
+            ratios = ", ".join(f"{found.ratio(way):.2f}" for way in found.raw)
+            yield (
+                f"| {ENGINE_NAMES[each.engine]} | {each.members:,} | {found.clients} "
+                f"| {statistics.median(found.product):,.0f} | {raw} | **{ratios}** |"
+            )
+
+
+def _memory(results: list[Measured]) -> Iterator[str]:
+    yield (
+        "| memory of a server, MB | members | started | after member homes | after purchases "
+        "| demo members/s |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for each in results:
+        sizes = (each.started_mb, each.home_mb, each.loaded_mb)
+        shown = " | ".join("–" if size is None else f"{size:.0f}" for size in sizes)
+        filled = f"{each.filled_per_second:,.0f}"
+        yield f"| {ENGINE_NAMES[each.engine]} | {each.members:,} | {shown} | {filled} |"
+
+
+def _growth(growths: list[Growth]) -> Iterator[str]:
+    yield "| cost with many members ÷ with few | members | member home | purchase |"
+    yield "|---|---|---|---|"
+    for each in growths:
+        yield (
+            f"| {ENGINE_NAMES[each.engine]} | {each.many:,} ÷ {each.few:,} "
+            f"| {each.home:.2f} | {each.purchase:.2f} |"
+        )
+
+
+def _verdicts(results: list[Measured], growths: list[Growth]) -> Iterator[str]:
+    for each in results:
+        where = f"{ENGINE_NAMES[each.engine]}, {each.members:,} members"
+        yield (
+            f"{where}: member home ÷ bare {each.home.ratio:.2f}, goal ≥ {HOME_GOAL} "
+            f"(floor {HOME_FLOOR}): {_met(each.home.ratio >= HOME_GOAL)}"
+        )
+        yield (
+            f"{where}: p99 ÷ p50 {each.home.spread:.1f}, goal ≤ {SPREAD_GOAL}: "
+            f"{_met(each.home.spread <= SPREAD_GOAL)}"
+        )
+        if each.loaded_mb is not None:
+            yield (
+                f"{where}: memory {each.loaded_mb:.0f} MB, goal ≤ {MEMORY_GOAL_MB}: "
+                f"{_met(each.loaded_mb <= MEMORY_GOAL_MB)}"
+            )
+    for grown in growths:
+        yield (
+            f"{ENGINE_NAMES[grown.engine]}: with {grown.many:,} members ÷ with {grown.few:,} a "
+            f"member home costs {grown.home:.2f}, a purchase {grown.purchase:.2f}, goal ≤ "
+            f"{GROWTH_GOAL} (at 1,000,000): {_met(max(grown.home, grown.purchase) <= GROWTH_GOAL)}"
+        )
+    yield (
+        f"one statement for the whole operation on PostgreSQL, goal ≥ {ONE_STATEMENT_GOAL}: "
+        "not built"
+    )
+    yield "Node peers, graphene-django and stock Strawberry: not measured here"
+
+
+def _statements(results: list[Measured]) -> str:
+    counts = sorted({(r.statements, r.transactions) for r in results})
+    return " ".join(
+        f"It takes {statements} statements in {transactions} transactions."
+        for statements, transactions in counts
+    )
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "**below the goal**"
+
+
+def _rate(samples: list[Sample]) -> float:
+    return statistics.median(each.per_second for each in samples)
