@@ -16,8 +16,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvicorn
@@ -43,6 +42,7 @@ from app.jobs.outside import DatabaseTokens, open_outside
 from app.migrations.run import (
     DatabaseNewerThanCode,
     DatabaseNotMigrated,
+    LoadUnfinished,
     MigrationBroke,
     migrate,
     require_current,
@@ -55,12 +55,15 @@ T = TypeVar("T")
 
 HEAD_BYTES_MAX = 32_768
 FAULTS_SHOWN_MAX = 100
+URL_FORMS = (
+    "REGULARS_DATABASE_URL is not a database URL: it is like sqlite:///regulars.db or "
+    "postgresql://user:password@host/name"
+)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 cli = typer.Typer(
     name="regulars",
-    help="The membership backend of restaurant and retail groups.\n\n"
-    "Try it: regulars serve --demo",
+    help="The membership backend of restaurant and retail groups.\n\nTry it: regulars serve --demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -81,7 +84,7 @@ class PortTaken(Exception):
 
 EXPECTED = (
     DatabaseNewerThanCode, DatabaseNotEmpty, DatabaseNotMigrated, DatabaseUrlInvalid, DomainError,
-    GroupMissing, MigrationBroke, PortTaken, RequestError, SandboxInProductionError,
+    GroupMissing, LoadUnfinished, MigrationBroke, PortTaken, RequestError, SandboxInProductionError,
     SettingsInvalid,
 )  # fmt: skip
 
@@ -112,7 +115,7 @@ def _one_line_errors() -> Iterator[None]:
         _fail(f"The database cannot be used: {str(error).splitlines()[0]}")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"regulars: {message}", file=sys.stderr)  # noqa: T201  # plain: no markup, no wrapping
     raise SystemExit(1)
 
@@ -295,9 +298,9 @@ def keys() -> None:
         return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
     for line in (
-        f"REGULARS_ENCRYPTION_KEYS='{{\"k1\": \"{fresh()}\"}}'",
+        f'REGULARS_ENCRYPTION_KEYS=\'{{"k1": "{fresh()}"}}\'',
         f"REGULARS_INDEX_KEY='{fresh()}'",
-        f"REGULARS_MEMBER_CODE_KEYS='{{\"c1\": \"{fresh()}\"}}'",
+        f'REGULARS_MEMBER_CODE_KEYS=\'{{"c1": "{fresh()}"}}\'',
         f"REGULARS_METRICS_TOKEN='{secrets.token_urlsafe(KEY_BYTES)}'",
     ):
         print(line)  # noqa: T201  # plain, to be piped into a file
@@ -314,9 +317,7 @@ def init(
     """Create a new deployment's group and owner; prints their password and TOTP secret once."""
     settings = _settings()
     password = secrets.token_urlsafe(18)
-    founded = _run(
-        _found(settings, password, group_name, owner_name, owner_email, time_zone)
-    )
+    founded = _run(_found(settings, password, group_name, owner_name, owner_email, time_zone))
     uri = totp.provisioning_uri(
         founded.owner.totp_secret, account=founded.owner.email, issuer=founded.group.name
     )
@@ -455,8 +456,7 @@ async def _ledger_faults(url: str) -> list[ledger.Fault]:
 @checks.command("audit")
 def check_audit() -> None:
     """Recompute the audit log's chain and print its head, to be kept outside the database."""
-    settings = _settings(demo_if_missing=True)
-    verdict = _run(_audit_verdict(settings))
+    verdict = _run(_audit_verdict(_database_url(), _group_code()))
     out.print(
         f"{verdict.checked:,} records checked, {verdict.unsealed:,} not sealed yet.\n"
         f"head {verdict.head}",
@@ -470,13 +470,13 @@ def check_audit() -> None:
     raise typer.Exit(1)
 
 
-async def _audit_verdict(settings: Settings) -> audit.Verdict:
-    await require_current(settings.database_url)
-    database = await _open(settings)
+async def _audit_verdict(url: str, group_code: str) -> audit.Verdict:
+    await require_current(url)
+    database = await open_database(url, connections=2)
     try:
-        group = await database.read(organisation.group_of_code, code=settings.group_code)
+        group = await database.read(organisation.group_of_code, code=group_code)
         if group is None:
-            raise _group_missing(settings)
+            raise _group_missing(group_code)
         return await database.scan(audit.verify, group_id=group.id)
     finally:
         await database.close()
@@ -488,17 +488,60 @@ async def _ready_to_serve(settings: Settings) -> None:
     database = await _open(settings)
     try:
         if await database.read(organisation.group_of_code, code=settings.group_code) is None:
-            raise _group_missing(settings)
+            raise _group_missing(settings.group_code)
     finally:
         await database.close()
 
 
-def _group_missing(settings: Settings) -> GroupMissing:
-    return GroupMissing(
-        f"There is no group with the code {settings.group_code!r}: run `regulars init`."
-    )
+def _group_missing(code: str) -> GroupMissing:
+    return GroupMissing(f"There is no group with the code {code!r}: run `regulars init`.")
 
 
 async def _open(settings: Settings) -> Database:
     use_keyring(settings.keyring)
     return await open_database(settings.database_url, connections=2)
+
+
+def _settings() -> Settings:
+    """Settings from the environment, known to be usable; raises `SettingsInvalid`."""
+    settings = read_settings()
+    _settings_are_sound(settings)
+    return settings
+
+
+def _settings_are_sound(settings: Settings) -> None:
+    _checked_url(settings.database_url)
+    try:
+        _ = settings.keyring, settings.member_codes
+    except (ValueError, AssertionError) as error:
+        raise SettingsInvalid(f"a secret cannot be used ({error}): `regulars keys`") from None
+
+
+def _database_url() -> str:
+    """Where the database is, for commands that need no secret."""
+    default: str = Settings.model_fields["database_url"].default
+    return _checked_url(os.environ.get("REGULARS_DATABASE_URL", default))
+
+
+def _group_code() -> str:
+    default: str = Settings.model_fields["group_code"].default
+    return os.environ.get("REGULARS_GROUP_CODE", default)
+
+
+def _checked_url(url: str) -> str:
+    """The URL; raises `DatabaseUrlInvalid`. Its text, which may hold a password, is not shown."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlInvalid(URL_FORMS) from None
+    name = parsed.get_backend_name()
+    if name not in {"sqlite", "postgresql"} or not parsed.database:
+        raise DatabaseUrlInvalid(URL_FORMS)
+    return url
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        _fail("stopped")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.core.errors import Unauthenticated
 from app.models.sessions import PrincipalKind, Session
-from app.services import sessions
+from app.services import members, sessions
 from schema.context import AccessToken, Context, Principal
 
 
@@ -40,15 +40,15 @@ async def refresh(context: Context, kind: PrincipalKind, refresh_token: str) -> 
 
 async def own(context: Context) -> list[Session]:
     """Where the asker is signed in."""
-    principal = _principal(context)
-    return await context.read(sessions.open_sessions, principal_id=principal.id, now=context.now)
+    principal_id = await _principal_id(context)
+    return await context.read(sessions.open_sessions, principal_id=principal_id, now=context.now)
 
 
 async def revoke(context: Context, session_id: UUID) -> None:
     """End one of the asker's sessions, this one too; raises `SessionNotFound`."""
     await context.run(
         sessions.revoke_one_of,
-        principal_id=_principal(context).id,
+        principal_id=await _principal_id(context),
         session_id=session_id,
         now=context.now,
     )
@@ -61,10 +61,18 @@ async def revoke_others(context: Context) -> int:
         raise Unauthenticated("Sign in first.")
     return await context.run(
         sessions.revoke_others,
-        principal_id=principal.id,
+        principal_id=await _principal_id(context),
         session_id=principal.session_id,
         now=context.now,
     )
+
+
+async def _principal_id(context: Context) -> UUID:
+    """Whose sessions they are: a member merged since the token was made has another id."""
+    principal = _principal(context)
+    if principal.kind is PrincipalKind.MEMBER:
+        return (await context.read(members.signed_in, principal.id)).id
+    return principal.id
 
 
 def _principal(context: Context) -> Principal:

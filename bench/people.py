@@ -1,8 +1,10 @@
 """Who the load comes from: members and partner clients of a demo, with their tokens and traces."""
 
+import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -38,20 +40,20 @@ from bench.documents import (
 from bench.load import UNIQUE
 from bench.raw import Replay, replay_of
 from bench.servers import BenchFailed
-from bench.trace import Scope, open_tracing
+from bench.trace import Scope, TracingDatabase, open_tracing
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
-CARDS_ASKED = 1_500
+CARDS_ASKED = 1_000
 """Cards drawn from the whole population; those that can be used are the load's."""
 
-RECORDED_CARDS = 200
+RECORDED_CARDS = 100
 """Cards whose purchase is recorded for the raw side."""
 
 PARTNERS = 8
 """Partner clients that report purchases: each has one hot row, the count of its requests."""
 
-TOP_UP_BATCH = 200
+TOP_UP_SHARES = 4
 TOKEN_LIFE = timedelta(hours=6)
 NO_LIMIT = 1_000_000_000
 SEED = 20
@@ -133,7 +135,8 @@ async def draw(settings: Settings, url: str) -> People:
         home_calls = [
             (await _member_token(signer, group, buyer, now), home_body()) for buyer in buyers
         ]
-        recorder = _Recorder(url, settings, signer, group.id, now)
+        tracing = await open_tracing(url)
+        recorder = _Recorder(tracing, settings, signer, group.id, now)
         inputs = [
             purchase_input(
                 terminal_id=buyer.terminal_id,
@@ -149,13 +152,15 @@ async def draw(settings: Settings, url: str) -> People:
         for given, token in list(zip(inputs, tokens, strict=True))[:RECORDED_CARDS]:
             principal = verifier.verify(token, audience=ADMIN_AUDIENCE, now=now)
             replays.append(await recorder.purchase(given, principal))
+        home_statements = await recorder.home(buyers[0].member_id, group.id)
+        await tracing.close()
         return People(
             members=len(buyers),
             home_calls=home_calls,
             purchase_calls=[
                 (token, purchase_body(given)) for token, given in zip(tokens, inputs, strict=True)
             ],
-            home_statements=await recorder.home(buyers[0].member_id, group.id),
+            home_statements=home_statements,
             replays=replays,
         )
     finally:
@@ -180,13 +185,13 @@ async def _top_up(
     """Give each card the lines of a page and one more, by purchases like any other."""
     ids = [buyer.card_id for buyer in buyers]
     held = {row.card_id: row.lines for row in await database.scan(_every, lines_held, ids=ids)}
-    missing = [
-        buyer for buyer in buyers for _ in range(LEDGER_LINES + 1 - held.get(buyer.card_id, 0))
-    ]
+    missing = [[buyer] * (LEDGER_LINES + 1 - held.get(buyer.card_id, 0)) for buyer in buyers]
     grant = Grant(group.id, group.kind, frozenset(Permission))
     actor = Actor(kind=PrincipalKind.PARTNER, id=new_id(), group_id=group.id, grants=(grant,))
-    for at in range(0, len(missing), TOP_UP_BATCH):
-        await database.run(_buy, actor, missing[at : at + TOP_UP_BATCH], method, now)
+    shares = [list(chain(*missing[at::TOP_UP_SHARES])) for at in range(TOP_UP_SHARES)]
+    await asyncio.gather(
+        *(database.run(_buy, actor, share, method, now) for share in shares if share)
+    )
 
 
 async def _buy(
@@ -248,7 +253,7 @@ async def _member_token(signer: TokenSigner, group: Node, buyer: Buyer, now: dat
 class _Recorder:
     """Runs an operation of the product in a transaction that is rolled back, and notes its SQL."""
 
-    url: str
+    database: TracingDatabase
     settings: Settings
     signer: TokenSigner
     group_id: UUID
@@ -283,25 +288,22 @@ class _Recorder:
         variables: dict[str, Any] | None,
         principal: Principal,
     ) -> tuple[list[Scope], dict[str, Any]]:
-        database = await open_tracing(self.url)
-        try:
-            context = Context(
-                database=database,
-                settings=self.settings,
-                group_id=self.group_id,
-                now=self.now,
-                request_id="bench",
-                client_address="",
-                principal=principal,
-                outside=_NO_OUTSIDE,
-                signer=self.signer,
-            )
+        context = Context(
+            database=self.database,
+            settings=self.settings,
+            group_id=self.group_id,
+            now=self.now,
+            request_id="bench",
+            client_address="",
+            principal=principal,
+            outside=_NO_OUTSIDE,
+            signer=self.signer,
+        )
+        async with self.database.recording() as scopes:
             result = await schema.execute(document, variables, context)
-        finally:
-            await database.finish()
         if result.errors or not result.data:
             raise BenchFailed(f"the product answered with errors: {result.errors}")
-        return database.scopes, orjson.loads(orjson.dumps(result.data))
+        return scopes, orjson.loads(orjson.dumps(result.data))
 
 
 _NO_OUTSIDE: Outside = None  # type: ignore[assignment]  # nothing here speaks to the outside

@@ -6,7 +6,8 @@ product becomes. Recording happens in a transaction that is rolled back.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -37,7 +38,7 @@ class Scope:
 
 
 class TracingDatabase(Database):
-    """Runs every service call in one transaction that `finish` rolls back, and notes it all."""
+    """Runs every service call in one transaction, notes it all and undoes it."""
 
     def __init__(self, transaction: "_SqliteTracer | _PostgresTracer") -> None:
         super().__init__(cast("Any", None), Announcer())
@@ -58,23 +59,25 @@ class TracingDatabase(Database):
             self._transaction.steps = scope.steps
             return await self._transaction.call(lambda tx: work(tx, *args, **kwargs))
 
-    async def start(self) -> None:
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[list[Scope]]:
+        """What runs meanwhile is noted, and rolled back at the end."""
+        self.scopes = []
         await self._transaction.execute("BEGIN")
+        try:
+            yield self.scopes
+        finally:
+            await self._transaction.execute("ROLLBACK")
 
-    async def finish(self) -> None:
-        await self._transaction.execute("ROLLBACK")
+    async def close(self) -> None:
         await self._transaction.close()
 
 
 async def open_tracing(url: str) -> TracingDatabase:
-    """A tracing database that has begun its transaction."""
+    """A tracing database on a connection of its own."""
     if url.startswith("sqlite"):
-        lite = _SqliteTracer(connect_sqlite(url.removeprefix("sqlite:///")))
-        database = TracingDatabase(lite)
-    else:
-        database = TracingDatabase(_PostgresTracer(await connect_postgres(url, {"jit": "off"})))
-    await database.start()
-    return database
+        return TracingDatabase(_SqliteTracer(connect_sqlite(url.removeprefix("sqlite:///"))))
+    return TracingDatabase(_PostgresTracer(await connect_postgres(url, {"jit": "off"})))
 
 
 class _SqliteTracer:

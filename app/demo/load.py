@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
+from sqlalchemy import bindparam
 from sqlalchemy.engine import make_url
 from sqlmodel import col, select
 
@@ -17,12 +18,13 @@ from app.core.money import Money
 from app.demo import sqlite
 from app.demo.members import Plan
 from app.demo.people import CAST
-from app.demo.world import CURRENCY, World, build
+from app.demo.world import CURRENCY, EMPLOYEES, World, build
 from app.models.cards import CardStatus
 from app.models.identities import IdentityKind
 from app.models.organisation import Node, NodeKind
 from app.models.sessions import PrincipalKind
-from app.services import cards, identities, purchases, roles
+from app.models.staff import Staff
+from app.services import cards, identities, purchases, roles, staff
 from app.services.actors import Actor, Grant
 from app.services.identities import Proof
 
@@ -34,6 +36,11 @@ ONE_PROCESS_MEMBERS_MAX = 20_000
 
 any_group = statement(
     select(Node).where(col(Node.kind) == NodeKind.GROUP).order_by(col(Node.id)).limit(1), into=Node
+)
+
+
+any_staff = statement(
+    select(Staff.id).where(col(Staff.email_index) == bindparam("email_index")), into=UUID
 )
 
 
@@ -61,6 +68,11 @@ class Loaded:
 
 async def is_empty(database: Database) -> bool:
     return await database.read(_group) is None
+
+
+async def keys_fit(database: Database) -> bool:
+    """Whether the demo in this database was loaded with the keys of this process."""
+    return await database.read(_owner_is_found)
 
 
 async def load_demo(
@@ -107,9 +119,7 @@ async def _load_members(
     await postgres.load(dsn, plan, keyring, processes=processes)
 
 
-async def _in_database(
-    url: str, work: Callable[..., object], world: World, *args: object
-) -> None:
+async def _in_database(url: str, work: Callable[..., object], world: World, *args: object) -> None:
     # Closed before members are written: on SQLite nobody else may hold the file then.
     database = await open_database(url, connections=2)
     try:
@@ -120,6 +130,11 @@ async def _in_database(
 
 async def _group(tx: Transaction) -> Node | None:
     return await tx.one(any_group)
+
+
+async def _owner_is_found(tx: Transaction) -> bool:
+    # By its blind index, which other keys compute differently.
+    return await tx.one(any_staff, email_index=staff.email_index(EMPLOYEES[0].email)) is not None
 
 
 async def _begin(tx: Transaction, world: World, password_hash: str) -> None:
@@ -134,9 +149,10 @@ async def _lately(tx: Transaction, world: World) -> None:
     now = world.now - timedelta(hours=3)
     support = _actor(world, "support")
     for card_id in await _cards(tx, world, "wang-haoran"):
-        for bought in (await purchases.of_card(tx, card_id=card_id, before=None, limit=1)):
+        for bought in await purchases.of_card(tx, card_id=card_id, before=None, limit=1):
             await purchases.refund(
-                tx, support, purchase_id=bought.id, amount=Money(bought.total_amount // 2, CURRENCY),
+                tx, support, purchase_id=bought.id,
+                amount=Money(bought.total_amount // 2, CURRENCY),
                 reason="送错了 · wrong dish", request_key="demo-refund", now=now,
             )  # fmt: skip
     for card_id in await _cards(tx, world, "chen-siyu"):

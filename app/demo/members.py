@@ -221,7 +221,9 @@ class Generator:
                 for s in plan.stores
             ),
             cards=tuple(
-                form.run(self.group_id, scheme_id, uuid(tier), text("NORMAL"), no, zero, form.int4(0))
+                form.run(
+                    self.group_id, scheme_id, uuid(tier), text("NORMAL"), no, zero, form.int4(0)
+                )
                 for tier, _growth_from in plan.tiers
             ),
             purchase=form.run(self.group_id, currency, zero, *rule, zero),
@@ -331,9 +333,7 @@ class Generator:
             form.moment(expires_us) if expires_us else form.null, *scheme.cards[tier],
         ))  # fmt: skip
 
-    def _opening(
-        self, scheme: _Scheme, stem: Cell, joined_at: Cell, cash: int, growth: int
-    ) -> int:
+    def _opening(self, scheme: _Scheme, stem: Cell, joined_at: Cell, cash: int, growth: int) -> int:
         """What the card held in the system before, as one posting; the next free id."""
         form, last = self.form, self.form.last
         null, card_id, posting_id = form.null, stem + last[_CARD], stem + last[_FIRST_FREE]

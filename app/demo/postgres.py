@@ -22,8 +22,8 @@ import asyncpg
 
 from app.core.crypto import Keyring
 from app.demo.members import COLUMNS, Cell, Generator, Plan, Row, blocks
+from app.migrations.run import LOADING
 
-LOADING = "demo-loading"
 WORK_MEMORY = "256MB"
 BUILDERS = 2
 
@@ -146,9 +146,7 @@ async def _copy_in_processes(
         await asyncio.gather(*shares)
 
 
-def _copy_share(
-    dsn: str, plan: Plan, keyring: Callable[[], Keyring], share: int, of: int
-) -> None:
+def _copy_share(dsn: str, plan: Plan, keyring: Callable[[], Keyring], share: int, of: int) -> None:
     gc.disable()  # millions of tuples and not one cycle
 
     async def copy() -> None:
@@ -161,17 +159,13 @@ def _copy_share(
     asyncio.run(copy())
 
 
-async def _copy(
-    connection: Any, plan: Plan, keyring: Keyring, *, share: int, of: int
-) -> None:
+async def _copy(connection: Any, plan: Plan, keyring: Keyring, *, share: int, of: int) -> None:
     maker = Generator(plan, keyring, BinaryForm())
     for rows in blocks(maker, share, of):
         for table, columns in COLUMNS.items():
             if rows[table]:
                 data = BytesIO(binary_copy(rows[table], len(columns)))
-                await connection.copy_to_table(
-                    table, source=data, columns=columns, format="binary"
-                )
+                await connection.copy_to_table(table, source=data, columns=columns, format="binary")
 
 
 async def _take_apart(dsn: str) -> list[_Part]:
@@ -185,7 +179,9 @@ async def _take_apart(dsn: str) -> list[_Part]:
                 *await connection.fetch(_INDEXES, tables),
             ]
             parts = [_Part(*row) for row in found]
-            await connection.execute(f"UPDATE alembic_version SET version_num = '{LOADING}' || '/' || version_num")
+            await connection.execute(
+                f"UPDATE alembic_version SET version_num = '{LOADING}/' || version_num"
+            )
             # Foreign keys stand on primary keys, so they go first.
             for part in sorted(parts, key=lambda part: part.kind != "f"):
                 await connection.execute(part.drop)
@@ -199,14 +195,17 @@ async def _put_together(dsn: str, parts: list[_Part]) -> None:
     by_table: dict[str, list[_Part]] = defaultdict(list)
     for part in parts:
         by_table[part.table].append(part)
-    keys = [[p.make for p in of_table if p.kind != "f"] for of_table in by_table.values()]
-    await _run(dsn, [[*made, f"ANALYZE {table}"] for table, made in zip(by_table, keys, strict=True)])
+    keys = [
+        [*(part.make for part in of_table if part.kind != "f"), f"ANALYZE {table}"]
+        for table, of_table in by_table.items()
+    ]
+    await _run(dsn, keys)
     foreign = [part for part in parts if part.kind == "f"]
     # Adding one locks the table it points to as well, checking what is there does not.
     await _run(dsn, [[part.make for part in foreign]])
     checks = [[p.validate for p in of_table if p.kind == "f"] for of_table in by_table.values()]
     await _run(dsn, checks)
-    await _run(dsn, [[f"UPDATE alembic_version SET version_num = split_part(version_num, '/', 2)"]])
+    await _run(dsn, [["UPDATE alembic_version SET version_num = split_part(version_num, '/', 2)"]])
 
 
 async def _run(dsn: str, jobs: Iterable[list[str]]) -> None:

@@ -37,4 +37,3 @@ class DemoApp:
         settings = self._make_settings(mail_port)
         sandbox = create_sandbox(state, production=settings.is_production)
         self._app = create_app(settings, sandbox=sandbox)
-

@@ -85,7 +85,8 @@ def _write(
     for name, _definition in indexes:
         connection.execute(f'DROP INDEX "{name}"')
     inserts = {
-        table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        table: f"INSERT INTO {table} ({', '.join(columns)}) "
+        f"VALUES ({', '.join('?' * len(columns))})"
         for table, columns in COLUMNS.items()
     }
     with _source(plan, keyring, processes) as made:
@@ -97,9 +98,7 @@ def _write(
 
 
 @contextmanager
-def _source(
-    plan: Plan, keyring: Callable[[], Keyring], processes: int
-) -> Iterator[Iterator[Rows]]:
+def _source(plan: Plan, keyring: Callable[[], Keyring], processes: int) -> Iterator[Iterator[Rows]]:
     """The blocks in their order, made here or by `processes` − 1 others."""
     if processes == 1:
         yield blocks(Generator(plan, keyring(), SqliteForm()), 0, 1)

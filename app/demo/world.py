@@ -5,7 +5,6 @@ The passwords and secrets here open nothing but a database that `load_demo` fill
 
 import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -15,8 +14,8 @@ from uuid import UUID
 from app.core.crypto import fingerprint
 from app.core.db import Transaction, changed_copy
 from app.demo.members import SPAN_DAYS, Plan, SchemePlan, StorePlan, end_of_history
-from app.gateways.sandbox import Directory, PartnerLogin, Person, StaffLogin, WeChatAccount
 from app.demo.people import CAST
+from app.gateways.sandbox import Directory, PartnerLogin, Person, StaffLogin, WeChatAccount
 from app.models.cards import ConsumptionVerification, DeductionRule, Scheme
 from app.models.organisation import Node, NodeKind
 from app.models.staff import Permission

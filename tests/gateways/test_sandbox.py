@@ -33,11 +33,11 @@ async def test_people_carry_fresh_codes_that_work_once(
 ) -> None:
     first = (await http.get(f"{state.public_url}/people")).json()
     second = (await http.get(f"{state.public_url}/people")).json()
-    anna = first["people"][0]
+    anna = first["members"][0]
     assert (anna["name"], anna["phone"]) == ("Anna <Li>", "+8613800000001")
     assert (anna["wechat"]["appId"], anna["wechat"]["openid"]) == (MINI_PROGRAM, "oANNA")
     assert anna["oidc"] == {"loginHint": "anna"}
-    assert anna["wechat"]["jsCode"] != second["people"][0]["wechat"]["jsCode"]
+    assert anna["wechat"]["jsCode"] != second["members"][0]["wechat"]["jsCode"]
     query = {
         "appid": MINI_PROGRAM,
         "secret": "mini-secret",
@@ -73,7 +73,7 @@ def test_it_can_be_mounted_and_asks_for_people_when_they_are_needed() -> None:
     state = SandboxState(public_url="http://testserver/sandbox", people=directory)
     app = Starlette(routes=[Mount("/sandbox", create_sandbox(state, production=False))])
     with TestClient(app) as client:
-        people = client.get("/sandbox/people").json()["people"]
+        people = client.get("/sandbox/people").json()["members"]
         assert [(person["name"], person["wechat"]) for person in people] == [("Cleo", None)]
         discovery = client.get("/sandbox/oidc/.well-known/openid-configuration").json()
         assert discovery["issuer"] == "http://testserver/sandbox/oidc"

@@ -64,7 +64,7 @@ class _Helpers:
         directory: Directory = await self._state.directory()
         return JSONResponse(
             {
-                "people": [self._person(person) for person in directory.people],
+                "members": [self._person(person) for person in directory.people],
                 "staff": [self._staff(staff) for staff in directory.staff],
                 "partners": [_partner(partner) for partner in directory.partners],
             },

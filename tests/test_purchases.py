@@ -1,0 +1,394 @@
+"""PTS-1, FIN-1: bills are recorded once, refunded once, and refused without a trace."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import func, select
+
+from app.core.db import Database, statement
+from app.core.ids import new_id, type_id
+from app.models.purchases import Purchase, PurchaseRefund
+from app.services import cards, ledger, members
+from resolvers.root import admin_schema
+from tests.factories.cards import Counter, a_scheme, counter
+from tests.factories.ledger import account, nothing_moves
+from tests.factories.organisation import places
+from tests.factories.purchases import RECORD, REFUND, a_bill, purchase_of, record, refund
+from tests.factories.reading import one
+from tests.factories.staff import employee
+
+pytestmark = pytest.mark.anyio
+
+PURCHASE = """query ($id: ID!) { purchase(id: $id) {
+  orderNumber cardId total { amount currency } tax { amount } net { amount } refunded { amount }
+  pointsEarned pointsTakenBack occurredAt recordedAt store { name }
+  payments { methodCode methodName amount { amount currency } isNetReceipt }
+  refunds { amount { amount } pointsTaken reason } } }"""
+EXISTS = "query ($id: ID!) { purchase(id: $id) { id } }"
+LIST = """query ($id: ID!, $first: Int!, $after: String) { card(id: $id) {
+  purchases(first: $first, after: $after) {
+    totalCount pageInfo { hasNextPage endCursor } edges { node { total { amount } } } } } }"""
+
+purchases_there = statement(select(func.count()).select_from(Purchase), into=int)
+refunds_there = statement(select(func.count()).select_from(PurchaseRefund), into=int)
+
+
+@pytest.fixture
+async def till(database: Database, now: datetime) -> Counter:
+    return await counter(database, now)
+
+
+async def test_what_was_recorded_is_what_is_read(till: Counter) -> None:
+    """The member and the store read the same."""
+    then = till.now - timedelta(hours=3)
+    purchase_id = await purchase_of(
+        till,
+        1_090,
+        payments={"cash": 545, "voucher": 545},
+        taxAmount=90,
+        occurredAt="2026-09-01T17:00:00+08:00",
+        orderNumber=" A-1 ",
+    )
+    await refund(till, purchase_id, 90)
+    read = await till.as_member(PURCHASE, id=purchase_id)
+    assert read == {
+        "orderNumber": "A-1",
+        "cardId": till.card_id,
+        "total": {"amount": 1_090, "currency": "CNY"},
+        "tax": {"amount": 90},
+        "net": {"amount": 500},
+        "refunded": {"amount": 90},
+        "pointsEarned": 2,
+        # 500 × 90 ÷ 1090 = 41.3: 459 are left, worth 2.
+        "pointsTakenBack": 0,
+        "occurredAt": then.isoformat(),
+        "recordedAt": till.now.isoformat(),
+        "store": {"name": till.shop.store.name},
+        "payments": [
+            {
+                "methodCode": code,
+                "methodName": code.title(),
+                "amount": {"amount": 545, "currency": "CNY"},
+                "isNetReceipt": is_net,
+            }
+            for code, is_net in (("cash", True), ("voucher", False))
+        ],
+        "refunds": [{"amount": {"amount": 90}, "pointsTaken": 0, "reason": "Cold coffee"}],
+    }
+    assert await till.as_staff(PURCHASE, who=till.shop.cashier, id=purchase_id) == read
+
+
+async def test_purchases_are_read_by_those_concerned(till: Counter) -> None:
+    """ORG-1: the member whose card it is, and staff of the store."""
+    purchase_id = await purchase_of(till, 100, terminalId=till.other_terminal_id)
+    stranger = await till.database.run(
+        members.create, group_id=till.shop.places.group.id, name=None, now=till.now
+    )
+    assert await till.as_member(EXISTS, id=purchase_id) == {"id": purchase_id}
+    assert await till.as_member(EXISTS, member_id=stranger.id, id=purchase_id) is None
+    assert await till.as_staff(EXISTS, id=purchase_id) == {"id": purchase_id}
+    assert await till.as_staff(EXISTS, who=till.shop.cashier, id=purchase_id) is None
+    assert await till.as_staff(EXISTS, id=type_id("pur", new_id())) is None
+    assert await till.as_staff(EXISTS, id="pur_") == "BAD_USER_INPUT"
+
+
+async def test_a_cards_purchases_come_in_pages(till: Counter) -> None:
+    for total in (100, 200, 300):
+        await record(till, total)
+    first = (await till.as_member(LIST, id=till.card_id, first=2))["purchases"]
+    assert first["totalCount"] == 3
+    assert [edge["node"]["total"]["amount"] for edge in first["edges"]] == [300, 200]
+    after = first["pageInfo"]["endCursor"]
+    last = (await till.as_staff(LIST, id=till.card_id, first=2, after=after))["purchases"]
+    assert [edge["node"]["total"]["amount"] for edge in last["edges"]] == [100]
+    assert last["pageInfo"]["hasNextPage"] is False
+
+
+# Exactly once
+
+
+async def test_a_request_sent_again_is_answered_again(till: Counter) -> None:
+    """The same key and input: the first answer. With another input: refused."""
+    bill = a_bill(till, 1_000)
+    first = await till.as_staff(RECORD, input=bill)
+    assert first["replayed"] is False
+    async with nothing_moves(till.database):
+        again = await till.as_staff(RECORD, input=bill)
+        assert again == first | {"replayed": True}
+        # The same moment, written with another offset, is the same input.
+        moved = bill | {"occurredAt": "2026-09-01T20:00:00+08:00"}
+        assert await till.as_staff(RECORD, input=moved) == first | {"replayed": True}
+        for change in (
+            {"orderNumber": "another"},
+            {"terminalId": till.other_terminal_id},
+            {"cardId": type_id("card", new_id())},
+            {"taxAmount": 1},
+            {"occurredAt": (till.now - timedelta(seconds=1)).isoformat()},
+            {"payments": [{"methodCode": "card", "amount": 1_000}]},
+        ):
+            reused = await till.as_staff(RECORD, input=bill | change)
+            assert reused == {"__typename": "RequestKeyReused"}, change
+    other = await till.as_staff(RECORD, who=till.shop.cashier, input=bill | {"orderNumber": "B"})
+    assert other["replayed"] is False, "a key is its principal's own"
+
+
+async def test_sixteen_requests_with_one_key_at_once_record_one_purchase(till: Counter) -> None:
+    """Issue 2: the same key in flight waits, then answers the same."""
+    bill = a_bill(till, 1_000)
+    answers = await asyncio.gather(*(till.as_staff(RECORD, input=bill) for _ in range(16)))
+    assert {answer["purchase"]["id"] for answer in answers} == {answers[0]["purchase"]["id"]}
+    assert sorted(answer["replayed"] for answer in answers) == [False] + [True] * 15
+    assert await one(till.database, purchases_there) == 1
+    assert (await account(till.database, till.shop.card.id)).balance == 5
+    assert await till.database.scan(ledger.check) == []
+
+
+async def test_an_order_number_is_recorded_once_in_a_store(till: Counter) -> None:
+    """Whatever the key, one at a time or at once; another store may use the number, too."""
+    purchase_id = await purchase_of(till, 1_000, orderNumber="A-1")
+    async with nothing_moves(till.database):
+        taken = await record(till, 1_000, orderNumber="A-1")
+        assert taken == {"__typename": "OrderNumberTaken", "purchaseId": purchase_id}
+    await purchase_of(till, 1_000, orderNumber="A-1", terminalId=till.other_terminal_id)
+    answers = await asyncio.gather(*(record(till, 1_000, orderNumber="A-2") for _ in range(8)))
+    names = sorted(answer["__typename"] for answer in answers)
+    assert names == ["OrderNumberTaken"] * 7 + ["PurchaseRecorded"]
+    assert (await account(till.database, till.shop.card.id)).balance == 15
+
+
+async def test_different_purchases_at_once_all_count(till: Counter) -> None:
+    """FIN-1: no update is lost."""
+    await asyncio.gather(*(record(till, 1_000) for _ in range(24)))
+    assert (await account(till.database, till.shop.card.id)).balance == 24 * 5
+    assert await till.database.scan(ledger.check) == []
+
+
+# Bad bills
+
+
+def paying(**payments: int) -> dict[str, Any]:
+    return {"payments": [{"methodCode": code, "amount": a} for code, a in payments.items()]}
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        (paying(cash=999), {"__typename": "PaymentsDoNotAddUp", "shortBy": 1}),
+        (paying(cash=999, card=2), {"__typename": "PaymentsDoNotAddUp", "shortBy": -1}),
+        (paying(), {"__typename": "PaymentsDoNotAddUp", "shortBy": 1_000}),
+        (paying(shells=1_000), {"__typename": "PaymentMethodUnknown", "code": "shells"}),
+        (paying(**{"a\x00b": 1_000}), "BAD_USER_INPUT"),
+        (paying(**{"x" * 33: 1_000}), "BAD_USER_INPUT"),
+        (paying(cash=1_001, card=-1), "BAD_USER_INPUT"),
+        (paying(cash=1_000, card=0), "BAD_USER_INPUT"),
+        ({"payments": [{"methodCode": "cash", "amount": 1}] * 21}, "BAD_USER_INPUT"),
+        (
+            {"total": {"amount": 1_000, "currency": "USD"}},
+            {"__typename": "WrongCurrency", "expected": "CNY"},
+        ),
+        ({"total": {"amount": 1_000, "currency": "cny"}}, "BAD_USER_INPUT"),
+        ({"total": {"amount": 1_000, "currency": "\x00"}}, "BAD_USER_INPUT"),
+        ({"total": {"amount": -1_000, "currency": "CNY"}}, "BAD_USER_INPUT"),
+        ({"total": {"amount": 2**63 - 1, "currency": "CNY"}}, "BAD_USER_INPUT"),
+        ({"taxAmount": -1}, "BAD_USER_INPUT"),
+        ({"taxAmount": 1_001}, "BAD_USER_INPUT"),
+        ({"orderNumber": ""}, "BAD_USER_INPUT"),
+        ({"orderNumber": "x" * 65}, "BAD_USER_INPUT"),
+        ({"orderNumber": "a\x00b"}, "BAD_USER_INPUT"),
+        ({"requestKey": ""}, "BAD_USER_INPUT"),
+        ({"requestKey": "x" * 65}, "BAD_USER_INPUT"),
+        ({"requestKey": "a\x00b"}, "BAD_USER_INPUT"),
+        ({"occurredAt": "2026-07-31T00:00:00Z"}, "BAD_USER_INPUT"),
+        ({"occurredAt": "2026-09-01T12:05:01Z"}, "BAD_USER_INPUT"),
+        ({"cardId": "card_1"}, "BAD_USER_INPUT"),
+        ({"terminalId": "term_1"}, "BAD_USER_INPUT"),
+        ({"cardId": type_id("card", new_id())}, {"__typename": "CardNotFound"}),
+        ({"terminalId": type_id("term", new_id())}, {"__typename": "TerminalNotFound"}),
+    ],
+)
+async def test_a_bill_that_cannot_be_is_refused_and_leaves_no_trace(
+    till: Counter, change: dict[str, Any], answer: Any
+) -> None:
+    async with nothing_moves(till.database):
+        assert await till.as_staff(RECORD, input=a_bill(till, 1_000) | change) == answer
+    member = await till.database.read(members.living, till.shop.member.id)
+    assert member.recruitment_store_id is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"total": {"amount": 2**63, "currency": "CNY"}},
+        {"total": {"amount": 10.5, "currency": "CNY"}},
+        {"total": {"amount": "1000", "currency": "CNY"}},
+        {"total": {"amount": True, "currency": "CNY"}},
+        {"total": None},
+        {"taxAmount": 2**80},
+        {"occurredAt": "2026-09-01T12:00:00"},
+        {"occurredAt": "yesterday"},
+        {"occurredAt": "0001-01-01T00:00:00+14:00"},
+        {"occurredAt": 1_788_264_000},
+        {"orderNumber": 7.5},
+    ],
+)
+async def test_values_of_the_wrong_type_never_reach_a_service(
+    till: Counter, change: dict[str, Any]
+) -> None:
+    """The edge answers these with 400 before anything runs."""
+    async with nothing_moves(till.database):
+        context = till.context(till.shop.owner.principal)
+        result = await admin_schema.execute(
+            RECORD, {"input": a_bill(till, 1_000) | change}, context
+        )
+        assert result.errors
+        assert result.data is None
+
+
+async def test_a_bill_of_nothing_earns_nothing(till: Counter) -> None:
+    """Zero is a bill like any other, and cannot be refunded."""
+    recorded = await record(till, 0)
+    assert recorded["pointsEarned"] == 0
+    async with nothing_moves(till.database):
+        refused = await refund(till, recorded["purchase"]["id"], 1)
+        assert refused["refundable"] == {"amount": 0, "currency": "CNY"}
+
+
+async def test_a_bill_is_recorded_where_the_card_is_used(till: Counter) -> None:
+    """CRD-1, ORG-1: by staff of that store and with a card of the group."""
+    found = till.shop.places
+    of_tea = await till.database.run(a_scheme, perspective=found.tea, now=till.now)
+    tea_card = await till.database.run(
+        cards.open_card, member=till.shop.member, scheme=of_tea, store_id=None, now=till.now
+    )
+    foreign = await till.database.run(places, now=till.now)
+    stranger = await till.database.run(employee, node=foreign.group, now=till.now)
+    bill = a_bill(till, 1_000)
+    at_tea = bill | {"terminalId": till.other_terminal_id}
+    async with nothing_moves(till.database):
+        away = await till.as_staff(RECORD, input=bill | {"cardId": type_id("card", tea_card.id)})
+        assert away == {"__typename": "NotAtThisStore"}
+        assert await till.as_staff(RECORD, who=stranger, input=bill) == "FORBIDDEN"
+        assert await till.as_staff(RECORD, who=till.shop.cashier, input=at_tea) == "FORBIDDEN"
+
+
+async def test_a_scheme_can_name_its_stores(till: Counter) -> None:
+    """CRD-1: applicable stores, one by one."""
+    group_id, store_id = till.shop.places.group.id, till.shop.places.tea_store.id
+    made = await till.as_staff(
+        """mutation ($node: ID!, $store: ID!) { schemeCreate(input: {perspectiveId: $node,
+          name: "Tea only", currency: "CNY", deductionRule: CASH_FIRST, pointsUnit: 100,
+          consumptionVerification: NONE, pointsRate: 1, storeIds: [$store]}) {
+          ... on Scheme { id coversAllStores } } }""",
+        node=type_id("node", group_id),
+        store=type_id("node", store_id),
+    )
+    assert made["coversAllStores"] is False
+    await till.as_staff(
+        """mutation ($id: ID!) { tierCreate(input: {schemeId: $id, name: "One", growthFrom: 0}) {
+          __typename } }""",
+        id=made["id"],
+    )
+    joined = await till.as_member(
+        "mutation ($id: ID!) { cardJoin(input: {schemeId: $id}) { ... on Card { id } } }",
+        id=made["id"],
+    )
+    here = await record(till, 100, cardId=joined["id"])
+    assert here == {"__typename": "NotAtThisStore"}
+    there = await record(till, 100, cardId=joined["id"], terminalId=till.other_terminal_id)
+    assert there["pointsEarned"] == 1
+
+
+# Refunds
+
+
+async def test_a_refund_is_made_once(till: Counter) -> None:
+    """The same key: the first answer; 16 at once make one; another input is refused."""
+    purchase_id = await purchase_of(till, 1_000)
+    answers = await asyncio.gather(
+        *(refund(till, purchase_id, 400, requestKey="r-1") for _ in range(16))
+    )
+    assert {answer["refund"]["id"] for answer in answers} == {answers[0]["refund"]["id"]}
+    assert sorted(answer["replayed"] for answer in answers) == [False] + [True] * 15
+    assert await one(till.database, refunds_there) == 1
+    async with nothing_moves(till.database):
+        reused = await refund(till, purchase_id, 401, requestKey="r-1")
+        assert reused == {"__typename": "RequestKeyReused"}
+    assert (await account(till.database, till.shop.card.id)).balance == 3
+
+
+async def test_no_more_is_refunded_than_was_paid(till: Counter) -> None:
+    """In parts, at once, whatever the order."""
+    purchase_id = await purchase_of(till, 1_000)
+    answers = await asyncio.gather(*(refund(till, purchase_id, 300) for _ in range(8)))
+    made = [each for each in answers if each["__typename"] == "PurchaseRefunded"]
+    assert len(made) == 3
+    async with nothing_moves(till.database):
+        refused = await refund(till, purchase_id, 101)
+        left = {"amount": 100, "currency": "CNY"}
+        assert refused == {"__typename": "RefundTooLarge", "refundable": left}
+    last = await refund(till, purchase_id, 100)
+    assert last["purchase"]["refunded"] == {"amount": 1_000}
+    assert [each["amount"]["amount"] for each in last["purchase"]["refunds"]] == [300] * 3 + [100]
+    assert (await account(till.database, till.shop.card.id)).balance == 0
+    assert await till.database.scan(ledger.check) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ({"amount": {"amount": 0, "currency": "CNY"}}, "BAD_USER_INPUT"),
+        ({"amount": {"amount": -1, "currency": "CNY"}}, "BAD_USER_INPUT"),
+        ({"amount": {"amount": 1, "currency": "XXX"}}, "BAD_USER_INPUT"),
+        (
+            {"amount": {"amount": 1, "currency": "USD"}},
+            {"__typename": "WrongCurrency", "expected": "CNY"},
+        ),
+        (
+            {"amount": {"amount": 2**63 - 1, "currency": "CNY"}},
+            {"__typename": "RefundTooLarge", "refundable": {"amount": 1_000, "currency": "CNY"}},
+        ),
+        ({"reason": ""}, "BAD_USER_INPUT"),
+        ({"reason": "x" * 201}, "BAD_USER_INPUT"),
+        ({"reason": "a\x00b"}, "BAD_USER_INPUT"),
+        ({"requestKey": ""}, "BAD_USER_INPUT"),
+        ({"purchaseId": "pur_1"}, "BAD_USER_INPUT"),
+        ({"purchaseId": type_id("pur", new_id())}, {"__typename": "PurchaseNotFound"}),
+    ],
+)
+async def test_a_refund_that_cannot_be_is_refused_and_leaves_no_trace(
+    till: Counter, change: dict[str, Any], answer: Any
+) -> None:
+    purchase_id = await purchase_of(till, 1_000)
+    async with nothing_moves(till.database):
+        assert await refund(till, purchase_id, 100, **change) == answer
+
+
+async def test_refunding_needs_its_own_permission(till: Counter) -> None:
+    purchase_id = await purchase_of(till, 1_000)
+    foreign = await till.database.run(places, now=till.now)
+    stranger = await till.database.run(employee, node=foreign.group, now=till.now)
+    asked = {
+        "purchaseId": purchase_id,
+        "amount": {"amount": 1, "currency": "CNY"},
+        "reason": "No",
+        "requestKey": "k",
+    }
+    async with nothing_moves(till.database):
+        assert await till.as_staff(REFUND, who=till.shop.cashier, input=asked) == "FORBIDDEN"
+        refused = await till.as_staff(REFUND, who=stranger, input=asked)
+        assert refused == {"__typename": "PurchaseNotFound"}
+
+
+async def test_a_frozen_card_gives_back_what_a_refund_takes(till: Counter) -> None:
+    """CRD-3: what was given for nothing is nobody's, whatever the card's status."""
+    purchase_id = await purchase_of(till, 1_000)
+    await till.as_staff(
+        """mutation ($id: ID!) { cardStatusChange(input: {cardId: $id, status: FROZEN,
+          reason: "Suspicious"}) { __typename } }""",
+        id=till.card_id,
+    )
+    assert (await refund(till, purchase_id, 1_000))["refund"]["pointsTaken"] == 5
+    assert (await account(till.database, till.shop.card.id)).balance == 0
+    assert await till.database.scan(ledger.check) == []
