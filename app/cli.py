@@ -36,7 +36,7 @@ from app.core.personal import use_keyring
 from app.demo.load import MEMBERS, SEED, DatabaseNotEmpty, Loaded, is_empty, keys_fit, load_demo
 from app.demo.settings import demo_settings, keyring_of
 from app.demo.world import EMPLOYEES, PASSWORD
-from app.edge.protocol import http_protocol
+from app.edge.protocol import GuardedHttpProtocol
 from app.gateways.sandbox import SandboxInProductionError
 from app.jobs.outside import DatabaseTokens, open_outside
 from app.migrations.run import (
@@ -53,7 +53,6 @@ from auth.passwords import hash_password
 
 T = TypeVar("T")
 
-HEAD_BYTES_MAX = 32_768
 FAULTS_SHOWN_MAX = 100
 URL_FORMS = (
     "REGULARS_DATABASE_URL is not a database URL: it is like sqlite:///regulars.db or "
@@ -105,7 +104,11 @@ def _one_line_errors() -> Iterator[None]:
         if error.name != "asyncpg":
             raise
         _fail("PostgreSQL needs its driver: pip install 'regulars[postgres]'")
-    except (OSError, sqlite3.Error, DBAPIError) as error:
+    except OSError as error:
+        if error.filename is None:
+            _fail(f"The database cannot be reached: {error}")
+        _fail(f"{error.filename}: {error.strerror}")
+    except (sqlite3.Error, DBAPIError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         _fail(f"The database cannot be used: {reason[0] if reason else type(error).__name__}")
     except Exception as error:
@@ -160,7 +163,7 @@ def serve(
         _serve(create_app(settings), settings, listener, started=f"http://{host}:{port}")
         return
     config = _server_config("app.cli:server_process", settings, workers=processes, factory=True)
-    Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    Multiprocess(config, sockets=[listener]).run()
 
 
 def server_process() -> ASGIApp:
@@ -168,7 +171,9 @@ def server_process() -> ASGIApp:
     from app.main import create_app  # as in `serve`
 
     configure_logs(readable=sys.stderr.isatty())
-    return create_app(_settings())
+    settings = _settings()
+    GuardedHttpProtocol.head_seconds = settings.head_timeout_s
+    return create_app(settings)
 
 
 def _serve_demo(host: str, port: int) -> None:
@@ -185,6 +190,7 @@ def _serve_demo(host: str, port: int) -> None:
 
 
 def _serve(app: ASGIApp, settings: Settings, listener: socket.socket, *, started: str) -> None:
+    GuardedHttpProtocol.head_seconds = settings.head_timeout_s
     config = _server_config(app, settings)
     # uvicorn raises the signal that stopped it once more when it is done: a graceful stop is a
     # success, not a death by signal.
@@ -207,8 +213,8 @@ class _Server(uvicorn.Server):
 
 def _server_config(app: ASGIApp | str, settings: Settings, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # starlette's types of the same protocol are looser
-        http=http_protocol(head_seconds=settings.head_timeout_s, head_bytes=HEAD_BYTES_MAX),
+        app,
+        http=GuardedHttpProtocol,
         ws="websockets-sansio",
         loop="uvloop",
         lifespan="on",

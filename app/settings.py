@@ -4,6 +4,7 @@ A secret has no default outside the demo: `Settings.demo()` makes them from noth
 """
 
 import base64
+import os
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +18,7 @@ from app.core.crypto import Keyring
 from app.core.member_code import MemberCodeKey, MemberCodes
 
 KEY_BYTES = 32
+PREFIX = "REGULARS_"
 
 
 class Mode(StrEnum):
@@ -75,7 +77,7 @@ class OidcSettings(Frozen):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="REGULARS_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     mode: Mode = Mode.PRODUCTION
@@ -145,6 +147,12 @@ class SettingsInvalid(Exception):
 
 def read_settings(**given: object) -> Settings:
     """Settings from the environment and what is given; raises `SettingsInvalid` in one line."""
+    for name in os.environ:
+        # pydantic-settings reads the names it knows; a misspelt one would be ignored in silence.
+        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST"):
+            field = name.removeprefix(PREFIX).partition("__")[0].lower()
+            if field not in Settings.model_fields:
+                raise SettingsInvalid(f"{name} is not a setting")
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -12,6 +12,7 @@ from app.models.cards import Card, CardStatus, Scheme
 from app.models.members import Member
 from app.services import cards, ledger, members
 from app.services.cards import STAFF_CHANGES
+from resolvers.root import member_schema
 from tests.factories.cards import Counter, a_scheme, a_terminal, a_tier, counter, the_card
 from tests.factories.ledger import account, nothing_moves
 from tests.factories.organisation import places
@@ -423,3 +424,34 @@ async def test_a_card_shows_the_tier_it_has(till: Counter) -> None:
         JOIN, member_id=member.id, scheme=type_id("sch", till.shop.scheme.id)
     )
     assert joined["tier"] == {"name": "Green"}
+
+
+HOME = """{
+  me { name }
+  cards {
+    number status tier { name } balances { points growth } code { __typename }
+    ledger(first: 10) { edges { node { cause amount balanceAfter } } } } }"""
+
+
+async def test_the_members_home_asks_the_database_once_a_level(
+    till: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 2: member; cards; tiers, balances, movements. However many cards there are."""
+    for perspective in (till.shop.places.coffee, till.shop.places.tea):
+        scheme = await till.database.run(a_scheme, perspective=perspective, now=till.now)
+        await till.as_member(JOIN, scheme=type_id("sch", scheme.id))
+    await record(till, 1_000)
+    asked = []
+    read = till.database.read
+
+    async def counted(work: Any, /, *args: Any, **kwargs: Any) -> Any:
+        asked.append(work.__name__)
+        return await read(work, *args, **kwargs)
+
+    monkeypatch.setattr(till.database, "read", counted)
+    context = till.context(till.member(till.shop.member.id))
+    result = await member_schema.execute(HOME, {}, context)
+    assert not result.errors
+    assert result.data is not None
+    assert len(result.data["cards"]) == 3
+    assert len(asked) == 5, asked

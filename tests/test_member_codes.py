@@ -2,24 +2,21 @@
 
 import asyncio
 import base64
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
-import zxingcpp
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from png import Reader
 from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id, parse_type_id, type_id
 from app.core.member_code import MemberCodes
-from app.models.cards import Card, CardStatus, CodeScan
+from app.models.cards import CardStatus, CodeScan
 from app.services import cards, member_codes, members, signing_keys
 from resolvers.root import admin_schema
 from tests.factories.cards import (
@@ -32,6 +29,7 @@ from tests.factories.cards import (
     the_card,
 )
 from tests.factories.ledger import nothing_moves
+from tests.factories.member_codes import CODE, RESOLVE, drawn, freeze, pixels_of, scanned
 from tests.factories.organisation import places
 from tests.factories.partners import partner, principal_of
 from tests.factories.purchases import record
@@ -40,10 +38,6 @@ from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio
 
-CODE = """query ($card: ID!) { memberCode(cardId: $card) {
-  __typename
-  ... on MemberCode { value formatted validUntil secondsLeft }
-  ... on CardNotUsable { status } } }"""
 IMAGES = """query ($card: ID!) { memberCode(cardId: $card) {
   ... on MemberCode { value svg png } } }"""
 ON_CARD = """{ cards { code { __typename ... on MemberCode { value }
@@ -52,15 +46,6 @@ RESERVE = """query ($card: ID!, $minutes: Int!) {
   memberCodeReserve(cardId: $card, minutes: $minutes) {
     __typename
     ... on MemberCodeReserve { codes { value validFrom validUntil } signature } } }"""
-RESOLVE = """mutation ($terminal: ID!, $code: String!, $key: String!) {
-  memberCodeResolve(input: {terminalId: $terminal, code: $code, requestKey: $key}) {
-    __typename
-    ... on MemberCodeResolved { scanId replayed card {
-      id number status tier { name level } scheme { name } holder { name phone }
-      balances { points cash { amount currency } } } }
-    ... on MemberCodeRefused { message }
-    ... on CardNotUsable { status } } }"""
-
 scans = statement(
     select(CodeScan).where(col(CodeScan.card_id) == bindparam("card_id")), into=CodeScan
 )
@@ -88,12 +73,6 @@ async def resolve(
     )
 
 
-async def freeze(tx: Transaction, card: Card, status: CardStatus) -> None:
-    await tx.changed(
-        cards.change_status, card_id=card.id, from_status=CardStatus.NORMAL, to_status=status
-    )
-
-
 # QRC-1, QRC-4: what the page shows
 
 
@@ -117,30 +96,8 @@ async def test_the_images_scan_as_the_value(till: Counter) -> None:
     for minutes in range(3):
         code = await till.later(minutes=minutes).as_member(IMAGES, card=till.card_id)
         png = base64.b64decode(code["png"].removeprefix("data:image/png;base64,"))
-        width, height, rows, _ = Reader(bytes=png).asDirect()
-        assert (width, height) == (290, 290)
-        assert scanned([[pixel * 255 for pixel in row] for row in rows]) == code["value"]
+        assert scanned(pixels_of(png)) == code["value"]
         assert scanned(drawn(code["svg"])) == code["value"]
-
-
-def scanned(rows: Sequence[Sequence[int]]) -> str:
-    """What a scanner reads in these pixels, 0 being black."""
-    pixels = memoryview(bytes(chain.from_iterable(rows))).cast("B", (len(rows), len(rows[0])))
-    (found,) = zxingcpp.read_barcodes(pixels)
-    assert found.format == zxingcpp.BarcodeFormat.QRCode
-    return str(found.text)
-
-
-def drawn(svg: str, scale: int = 8) -> list[list[int]]:
-    """The SVG's one path, whose rectangles are one module each."""
-    side = int(svg.partition('viewBox="0 0 ')[2].partition(" ")[0])
-    rows = [[255] * (side * scale) for _ in range(side * scale)]
-    path = svg.partition(' d="')[2].partition('"')[0]
-    for module in path.removeprefix("M").split("M"):
-        x, y = (int(number) for number in module.partition("H")[0].split(","))
-        for row in rows[y * scale : (y + 1) * scale]:
-            row[x * scale : (x + 1) * scale] = [0] * scale
-    return rows
 
 
 async def test_reserved_codes_are_those_shown_later_and_signed_for_the_device(

@@ -5,6 +5,7 @@ digits fit version 1 at level Q, which still reads with a quarter of its area da
 """
 
 import io
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import qrcode
@@ -19,13 +20,18 @@ VERSION: Final = 1
 MASK: Final = 2
 QUIET_MODULES: Final = 4
 PNG_MODULE_PIXELS: Final = 10
+DRAWN_MAX: Final = 64
+"""Images kept: not to spare the next page, which has another code, but so that a document that
+asks for one image under many aliases makes us draw it once."""
 
 
+@lru_cache(maxsize=DRAWN_MAX)
 def qr_svg(digits: str) -> str:
     """An SVG document, of one path."""
     return str(_image(digits, SvgPathImage).to_string(encoding="unicode"))
 
 
+@lru_cache(maxsize=DRAWN_MAX)
 def qr_png(digits: str) -> bytes:
     """A PNG of 290 × 290 pixels, black on white."""
     png = io.BytesIO()

@@ -114,8 +114,8 @@ def directory() -> Directory:
         people[one.key] = Person(
             key=one.key,
             name=one.name,
-            phone=one.phone or (earlier and earlier.phone),
-            email=one.email or (earlier and earlier.email),
+            phone=one.phone or (earlier.phone if earlier else None),
+            email=one.email or (earlier.email if earlier else None),
             wechat=wechat or (earlier.wechat if earlier else ()),
         )
     logins = [StaffLogin(e.name, e.email, PASSWORD, e.totp_secret) for e in EMPLOYEES]
@@ -180,21 +180,28 @@ async def build(tx: Transaction, world: World, *, password_hash: str) -> None:
 
 
 async def _places(tx: Transaction, world: World) -> None:
-    def place(kind: NodeKind, code: str, name: str, zone: str, **parents: UUID | None) -> Node:
-        return organisation.new_node(
-            id=world.new_id(), kind=kind, code=code, name=name, time_zone=zone,
-            created_at=world.opened_at, **parents,
-        )  # fmt: skip
+    def place(
+        kind: NodeKind, code: str, name: str, zone: str, *, brand_id: UUID | None = None
+    ) -> Node:
+        node = organisation.new_node(
+            id=world.new_id(),
+            kind=kind,
+            group_id=world.nodes[""].id if world.nodes else UUID(int=0),
+            brand_id=brand_id,
+            code=code,
+            name=name,
+            time_zone=zone,
+            created_at=world.opened_at,
+        )
+        if kind is NodeKind.GROUP:
+            node = changed_copy(node, group_id=node.id)
+        return changed_copy(node, brand_id=node.id) if kind is NodeKind.BRAND else node
 
-    group = place(NodeKind.GROUP, world.group_code, GROUP_NAME, CHINA, group_id=UUID(int=0))
-    world.nodes[""] = group = changed_copy(group, group_id=group.id)
+    group = world.nodes[""] = place(NodeKind.GROUP, world.group_code, GROUP_NAME, CHINA)
     for brand in BRANDS:
-        node = place(NodeKind.BRAND, brand.code, brand.name, CHINA, group_id=group.id)
-        world.nodes[brand.code] = node = changed_copy(node, brand_id=node.id)
+        above = world.nodes[brand.code] = place(NodeKind.BRAND, brand.code, brand.name, CHINA)
         for code, name, zone in brand.stores:
-            world.nodes[code] = place(
-                NodeKind.STORE, code, name, zone, group_id=group.id, brand_id=node.id
-            )
+            world.nodes[code] = place(NodeKind.STORE, code, name, zone, brand_id=above.id)
     await tx.insert(*world.nodes.values())
     for code, node in world.nodes.items():
         if node.kind is NodeKind.STORE:

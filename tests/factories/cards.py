@@ -1,11 +1,13 @@
 """A shop where members use their cards, and ways to ask both schemas as those who stand in it."""
 
+import base64
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 import strawberry
+from pydantic import SecretStr
 
 from app.core.db import Database, Transaction
 from app.core.ids import new_id, parse_type_id, type_id
@@ -22,12 +24,14 @@ from tests.factories.back_office import ISSUER, KEY, code_of
 from tests.factories.organisation import Places, places
 from tests.factories.staff import Employee, employee
 
+# The keys of tests/conftest.py, so that a server made of these settings reads the same rows.
 SETTINGS = Settings(
     mode=Mode.DEMO,
     public_url=ISSUER,
-    encryption_keys={"k": KEY},
-    index_key=KEY,
+    encryption_keys={"test": KEY},
+    index_key=SecretStr(base64.b64encode(b"i" * 32).decode()),
     member_code_keys={"k": KEY},
+    run_jobs=False,
 )
 DEVICE = new_id()
 

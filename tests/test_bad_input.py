@@ -1,0 +1,184 @@
+"""Bad input to every mutation of both schemas: a coded error or a problem, and nothing changes.
+
+The cases come from the schemas themselves, so a new mutation is covered the day it is added. Each
+starts from an input whose every field is plausible, and one field is then made wrong.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLSchema,
+    build_schema,
+)
+from sqlmodel import SQLModel, select
+
+from app.core.db import Database, Statement, Transaction, statement
+from app.core.ids import new_id, type_id
+from resolvers.root import admin_schema, member_schema
+from tests.factories.cards import Counter, counter
+from tests.factories.members import Server, a_server
+
+pytestmark = pytest.mark.anyio
+
+MEMO = {
+    # What a refused request may leave behind: tries that count.
+    "rate_counts",
+    "verification_codes",
+    "staff",
+    "tickets",
+    # A partner or staff member acted, though the answer was a refusal they may read.
+    "audit_records",
+    # The counter's own key.
+    "signing_keys",
+}
+COUNTED = {"cardVerifyPin": {"cards"}}
+"""A wrong PIN counts on its card (CRD-8)."""
+TABLES: dict[str, Statement[Any]] = {
+    name: statement(select(table)) for name, table in SQLModel.metadata.tables.items()
+}
+WRONG: dict[str, list[Any]] = {
+    "String": ["", "\0", "a\0b", "x" * 20_000, "\ud800", 7, None, ["x"], "'; DROP TABLE cards; --"],
+    "ID": ["", "nonsense", "\0", "mem_0", type_id("zzz", new_id()), "x" * 20_000, None],
+    "Long": [-1, 0, 2**63 - 1, 2**63, -(2**63), 1.5, "1", True, None],
+    "Int": [-1, 0, 2**31 - 1, 2**31, 1.5, "1", None],
+    "Boolean": ["yes", 1, None],
+    "Date": ["2026-02-30", "", "0001-01-01", "9999-12-31", 7, None],
+    "DateTime": ["", "2026-09-01T12:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", None],
+    "CurrencyCode": ["", "cny", "XXX", "\0", "x" * 9_999, None],
+}
+GOOD: dict[str, Any] = {
+    "String": "a word",
+    "Long": 1,
+    "Int": 1,
+    "Boolean": True,
+    "Date": "2000-02-29",
+    "DateTime": datetime(2026, 9, 1, 12, tzinfo=UTC).isoformat(),
+    "CurrencyCode": "CNY",
+}
+
+
+def plausible(kind: Any, name: str, ids: dict[str, str]) -> Any:
+    """A value of this type that could be meant; ids are of things that exist, where we have any."""
+    if isinstance(kind, GraphQLNonNull):
+        return plausible(kind.of_type, name, ids)
+    if isinstance(kind, GraphQLList):
+        return [plausible(kind.of_type, name, ids)]
+    if isinstance(kind, GraphQLInputObjectType):
+        return {field: plausible(each.type, field, ids) for field, each in kind.fields.items()}
+    if isinstance(kind, GraphQLEnumType):
+        return next(iter(kind.values))
+    if kind.name == "ID":
+        return ids.get(name.removesuffix("s"), type_id("mem", new_id()))
+    return GOOD[kind.name]
+
+
+def real_ids(till: Counter) -> dict[str, str]:
+    shop = till.shop
+    return {
+        "cardId": till.card_id,
+        "terminalId": till.terminal_id,
+        "schemeId": type_id("sch", shop.scheme.id),
+        "memberId": type_id("mem", shop.member.id),
+        "storeId": type_id("node", shop.store.id),
+        "nodeId": type_id("node", shop.places.coffee.id),
+        "parentId": type_id("node", shop.places.group.id),
+        "perspectiveId": type_id("node", shop.places.group.id),
+        "staffId": type_id("stf", shop.cashier.staff.id),
+    }
+
+
+def spoiled(kind: Any, value: Any) -> Iterator[Any]:
+    """The plausible value with one leaf made wrong, each in turn."""
+    if isinstance(kind, GraphQLNonNull):
+        yield None
+        yield from spoiled(kind.of_type, value)
+    elif isinstance(kind, GraphQLList):
+        yield from ([each] for each in spoiled(kind.of_type, value[0]))
+        yield value * 5_000
+    elif isinstance(kind, GraphQLInputObjectType):
+        yield {**value, "unknownField": 1}
+        for field, each in kind.fields.items():
+            for wrong in spoiled(each.type, value[field]):
+                yield {**value, field: wrong}
+            yield {key: kept for key, kept in value.items() if key != field}
+    elif isinstance(kind, GraphQLEnumType):
+        yield "NOT_ONE_OF_THEM"
+    else:
+        yield from WRONG[kind.name]
+
+
+def cases(schema: GraphQLSchema, ids: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each mutation's name, a document for it, and variables with one thing wrong."""
+    assert schema.mutation_type is not None
+    fields = schema.mutation_type.fields.items()
+    # What ends somebody's access comes last: a wrong value may be a right one.
+    for name, field in sorted(fields, key=lambda each: each[0].endswith(("Close", "Deactivate"))):
+        if not field.args:
+            continue
+        ((argument, declared),) = field.args.items()
+        document = (
+            f"mutation ($given: {declared.type}) {{ {name}({argument}: $given) {{ __typename }} }}"
+        )
+        for wrong in spoiled(declared.type, plausible(declared.type, argument, ids)):
+            yield name, document, {"given": wrong}
+
+
+async def everything(tx: Transaction) -> dict[str, str]:
+    return {
+        name: repr(sorted(map(repr, await tx.all(rows))))
+        for name, rows in TABLES.items()
+        if name not in MEMO
+    }
+
+
+async def ask_all(
+    database: Database, server: Server, till: Counter, schema: Any, principal: Any
+) -> list[str]:
+    """What went wrong otherwise than it should: unexpected exceptions, changes after a refusal."""
+    faults = []
+    problems = {
+        kind.name
+        for kind in build_schema(schema.as_str()).type_map.values()
+        if any(each.name == "Problem" for each in getattr(kind, "interfaces", ()))
+    }
+    before = await database.scan(everything)
+    for name, document, variables in cases(build_schema(schema.as_str()), real_ids(till)):
+        context = server.context(principal, till.shop.places.group)
+        result = await schema.execute(document, variables, context)
+        answer = (result.data or {}).get(name)
+        refused = not answer or answer["__typename"] in problems
+        for error in result.errors or ():
+            cause = error.original_error
+            if cause is not None and not hasattr(cause, "code") and "Variable" not in str(error):
+                faults.append(f"{name} {str(variables)[:200]}: {cause!r}")
+        after = await database.scan(everything)
+        changed = {table for table, rows in after.items() if rows != before[table]}
+        if refused and changed - COUNTED.get(name, set()):
+            faults.append(f"{name} {str(variables)[:200]} was refused and changed {changed}")
+        before = after
+    return faults
+
+
+@pytest.mark.parametrize("who", ["member", "owner", "stranger"])
+async def test_every_mutation_refuses_bad_input_and_changes_nothing(
+    database: Database, now: datetime, who: str
+) -> None:
+    async with a_server(database) as server:
+        till = await counter(database, server.clock.now)
+        if who == "owner":
+            owner = till.shop.owner.principal
+            faults = await ask_all(database, server, till, admin_schema, owner)
+        elif who == "member":
+            member = till.member(till.shop.member.id)
+            faults = await ask_all(database, server, till, member_schema, member)
+        else:
+            faults = await ask_all(database, server, till, member_schema, None)
+            faults += await ask_all(database, server, till, admin_schema, None)
+    assert faults == []
