@@ -28,7 +28,7 @@ lint: $(STAMP)
 	$(BIN)/deptry .
 
 bench: $(STAMP)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(FULL),--full)
 
 install: $(STAMP)
 

@@ -123,6 +123,15 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _proxies_are_named(self) -> Self:
+        if self.is_production and "*" in self.trusted_proxies:
+            raise ValueError(
+                "REGULARS_TRUSTED_PROXIES must name the proxies: with * clients choose the "
+                "address they are counted by"
+            )
+        return self
+
     @cached_property
     def keyring(self) -> Keyring:
         keys = {key_id: _key(secret) for key_id, secret in self.encryption_keys.items()}

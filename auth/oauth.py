@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from app.core.db import Database
 from app.core.errors import TooManyRequests
-from app.core.personal import index_of
+from app.edge.requests import client_address
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.services import limits, partners
@@ -117,10 +117,10 @@ def _metadata(issuer: str) -> Response:
 
 async def _issue(server: Server, request: Request) -> dict[str, Any]:
     now = datetime.now(UTC)
-    address = request.client.host if request.client else ""
+    address = client_address(request.scope)
     await server.database.run(
         limits.spend,
-        subject=f"oauth_token:{index_of(address, 'rate_counts.address')}",
+        subject=f"oauth_token:{address}",
         at_most=ADDRESS_REQUESTS_MAX,
         window=ADDRESS_WINDOW,
         now=now,

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,8 @@ MEMBERS_MAX = 2_000_000
 
 def main() -> None:
     options = _options()
+    # A stop leaves nothing behind either: servers and databases go as the stack unwinds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     databases.use_settings()
     plan = Plan(rounds=options.rounds, seconds=options.seconds, warm_seconds=options.warm_seconds)
     engines = [engine for engine in ENGINES if engine in options.engines]

@@ -1,6 +1,7 @@
-"""One server process of the measurement: `python -m bench.serve product|bare|floor PORT`.
+"""A server process to compare with: `python -m bench.serve bare|floor PORT`.
 
-All of them run on the same uvicorn with the same options; settings come from the environment.
+On the same uvicorn as the product, which is started by its own command; settings come from the
+environment.
 """
 
 import sys
@@ -9,13 +10,11 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.logs import configure_logs
-from app.edge.protocol import http_protocol
-from app.main import create_app
+from app.edge.protocol import GuardedHttpProtocol
 from app.settings import Settings, read_settings
 from bench.bare import bare_app
 
-HEAD_BYTES_MAX = 32_768
+FLOOR_ANSWER = b'{"data":{}}'
 
 
 def floor_app(_settings: Settings) -> ASGIApp:
@@ -28,30 +27,25 @@ def floor_app(_settings: Settings) -> ASGIApp:
                 await send({"type": f"lifespan.{event}.complete"})
             return
         await receive()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"15")]
+        length = str(len(FLOOR_ANSWER)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"data":{"a":1}}'[:15]})
+        await send({"type": "http.response.body", "body": FLOOR_ANSWER})
 
     return app
 
 
-ROLES: dict[str, Callable[[Settings], ASGIApp]] = {
-    "product": create_app,
-    "bare": bare_app,
-    "floor": floor_app,
-}
+ROLES: dict[str, Callable[[Settings], ASGIApp]] = {"bare": bare_app, "floor": floor_app}
 
 
 def main() -> None:
     role, port = sys.argv[1:]
-    configure_logs(readable=False)
-    settings = read_settings()
     uvicorn.run(
-        ROLES[role](settings),
+        ROLES[role](read_settings()),
         host="127.0.0.1",
         port=int(port),
         loop="uvloop",
-        http=http_protocol(head_seconds=settings.head_timeout_s, head_bytes=HEAD_BYTES_MAX),
+        http=GuardedHttpProtocol,
         access_log=False,
         log_config=None,
     )

@@ -43,15 +43,16 @@ class Server:
 
 @contextmanager
 def serving(role: str, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Start `bench.serve` in a process of its own, and stop it at the end."""
+    """Start `regulars serve`, or a server to compare it with, and stop it at the end."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
     # The product's log has a line per request.
     log = tempfile.TemporaryFile()  # noqa: SIM115  # closed below
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.serve", role, str(port)],
+        [sys.executable, *_command(role, str(port))],
         env=os.environ | environment,
+        stdout=log,
         stderr=log,
     )
     try:
@@ -83,6 +84,12 @@ def load(given: Load) -> Sample:
     if sample.failures:
         raise BenchFailed(f"{sample.failures} wrong answers, the first: {sample.first_failure}")
     return sample
+
+
+def _command(role: str, port: str) -> list[str]:
+    if role == "product":
+        return ["-c", "from app.cli import main; main()", "serve", "--port", port]
+    return ["-m", "bench.serve", role, port]
 
 
 def _is_ready(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -102,7 +102,8 @@ class Context:
     async def _load_actor(self) -> Actor:
         match self.principal:
             case Principal(PrincipalKind.STAFF, id=staff_id, session_id=UUID() as session_id):
-                return await self.read(
+                # By `run`: a replica may not have heard yet that the session was revoked.
+                return await self.run(
                     staff.actor_of_staff, staff_id=staff_id, session_id=session_id, now=self.now
                 )
             case Principal(PrincipalKind.PARTNER, id=partner_id, scopes=scopes):

@@ -96,7 +96,7 @@ PartnerClientCreateResult = Annotated[
     strawberry.union("PartnerClientCreateResult", description="The client, or why none."),
 ]
 PartnerClientRotateSecretResult = Annotated[
-    PartnerClientSecret | PartnerClientNotFound,
+    PartnerClientSecret | PartnerClientNotFound | PermissionsNotHeld,
     strawberry.union("PartnerClientRotateSecretResult", description="The secret, or why none."),
 ]
 PartnerClientDeactivateResult = Annotated[

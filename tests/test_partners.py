@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ from starlette.applications import Starlette
 from app.core.db import Database, statement
 from app.core.ids import type_id
 from app.models.operations import AuditRecord
-from app.models.organisation import Node
+from app.models.organisation import Node, NodeKind
 from app.models.staff import PartnerClient, Permission
 from app.services import partners
+from app.services.actors import Grant, PermissionsNotHeld
 from auth import oauth
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE
 from tests.factories.back_office import ISSUER, BackOffice
@@ -35,7 +37,8 @@ CREATE = """mutation ($scopes: [Permission!]!, $nodes: [ID!]!, $rate: Int = 600)
     ... on PermissionsNotHeld { permissions } } }"""
 ROTATE = """mutation ($id: ID!, $hours: Int = 24) {
   partnerClientRotateSecret(input: {id: $id, graceHours: $hours}) {
-    __typename ... on PartnerClientSecret { clientSecret client { previousSecretUntil } } } }"""
+    __typename ... on PartnerClientSecret { clientSecret client { previousSecretUntil } }
+    ... on PermissionsNotHeld { permissions } } }"""
 DEACTIVATE = """mutation ($id: ID!) { partnerClientDeactivate(input: {id: $id}) {
   __typename ... on PartnerClient { isActive } } }"""
 CLIENTS = "{ partnerClients { edges { node { id } } pageInfo { hasNextPage } } }"
@@ -328,3 +331,32 @@ async def test_evt_1_a_client_above_its_rate_is_told_to_wait(
 
 def _id(node: Node) -> str:
     return type_id("node", node.id)
+
+
+async def test_evt_1_who_may_only_write_partners_cannot_borrow_a_stronger_clients_scopes(
+    office: BackOffice, database: Database, place: Places, now: datetime
+) -> None:
+    """Who rotates a secret learns it: they must hold every scope of the client themselves."""
+    strong = await database.run(partner, node=place.group, scopes=tuple(Permission), now=now)
+    clerk = await database.run(employee, node=place.group, role="cashier", now=now)
+    grant = Grant(place.group.id, NodeKind.GROUP, frozenset({Permission.PARTNERS_WRITE}))
+    weak = replace(clerk.actor, grants=(grant,))
+    with pytest.raises(PermissionsNotHeld):
+        await database.run(
+            partners.rotate_secret,
+            weak,
+            partner_id=strong.client.row.id,
+            grace=timedelta(hours=1),
+            now=now,
+        )
+    still = await database.read(
+        partners.authenticated,
+        client_id=strong.client.row.client_id,
+        secret=strong.secret,
+        now=now,
+    )
+    assert still is not None
+    owner = await database.run(employee, node=place.group, now=now)
+    client_id = type_id("cli", strong.client.row.id)
+    rotated = await office.ask(ROTATE, owner.principal, id=client_id)
+    assert rotated["__typename"] == "PartnerClientSecret"

@@ -44,6 +44,10 @@ ORDER BY tablename, indexname
 """
 
 
+_LENGTHS = tuple(length.to_bytes(4) for length in range(1_024))
+"""No text here is longer."""
+
+
 class BinaryForm:
     """Cells of COPY's binary format: the value's length and the value, big-endian."""
 
@@ -60,7 +64,7 @@ class BinaryForm:
 
     def text(self, value: str, /) -> Cell:
         encoded = value.encode()
-        return len(encoded).to_bytes(4) + encoded
+        return _LENGTHS[len(encoded)] + encoded
 
     def int4(self, value: int, /) -> Cell:
         return self._int4(4, value)

@@ -51,6 +51,8 @@ class Limits:
     cached_characters: int = 100_000
     socket_operations: int = 20
     socket_init_seconds: float = 10.0
+    # Time for a sign-in or two; who is signed in has as long as their token.
+    socket_anonymous_seconds: float = 60.0
     socket_id_characters: int = 128
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -80,8 +81,19 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 def client_address(scope: Scope) -> str:
+    """Whom limits per address count: an IPv4 address, or the /64 that one IPv6 customer has."""
     client = scope.get("client")
-    return client[0] if client else ""
+    if not client:
+        return ""
+    try:
+        address = ip_address(client[0])
+    except ValueError:
+        return str(client[0])
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address, 64), strict=False))
 
 
 def parse_json(text: bytes | str, max_depth: int) -> Any:

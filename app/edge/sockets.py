@@ -176,11 +176,10 @@ class _Socket:
             _log.exception("socket could not be initialised", request_id=self.request_id)
             raise _Close(4500, "Internal server error") from None
         expires_at: datetime | None = getattr(self.context, "expires_at", None)
-        if expires_at is None:
-            deadline.reschedule(None)
-        else:
+        left_seconds = self.limits.socket_anonymous_seconds
+        if expires_at is not None:
             left_seconds = (expires_at - datetime.now(UTC)).total_seconds()
-            deadline.reschedule(asyncio.get_running_loop().time() + left_seconds)
+        deadline.reschedule(asyncio.get_running_loop().time() + left_seconds)
         self.is_initialised = True
         await self._send({"type": "connection_ack"})
 

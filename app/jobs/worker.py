@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import structlog
@@ -22,12 +22,15 @@ from app.gateways.errors import ProviderLimitExceeded, ProviderRefused, Provider
 from app.gateways.outside import Outside
 from app.jobs.handlers import HANDLERS, Effect, Handler, Task
 from app.models.operations import Job
-from app.services import audit, jobs, retention
+from app.services import audit, jobs, retention, signing_keys
 
 JOBS_AT_ONCE_MAX = 20
 POLL_S = 1.0
 """How long a job can wait unheard: news of it is best effort, and a delayed one has none."""
 SEAL_EVERY_S = 1.0
+ROTATE_EVERY_S = 3_600.0
+TOKEN_LIFE_MAX = timedelta(hours=1)
+"""Longer than anything we sign lives: an old key stays published for as long."""
 METRICS_EVERY_S = 5.0
 FORGET_EVERY_S = 60.0
 FORGET_BATCHES_MAX = 100
@@ -78,6 +81,7 @@ class Worker:
             asyncio.create_task(self._every(SEAL_EVERY_S, self.seal)),
             asyncio.create_task(self._every(METRICS_EVERY_S, self.measure)),
             asyncio.create_task(self._every(FORGET_EVERY_S, self.forget)),
+            asyncio.create_task(self._every(ROTATE_EVERY_S, self.rotate)),
         ]
         try:
             while not self._stopping.is_set():
@@ -112,6 +116,12 @@ class Worker:
                 dropped = await self.database.run(retention.forget, table=table, now=self.clock())
                 if dropped < retention.BATCH:
                     break
+
+    async def rotate(self) -> None:
+        """Make the next signing key when the current one is old enough (IDN-6)."""
+        await self.database.run(
+            signing_keys.rotate_when_due, now=self.clock(), token_life=TOKEN_LIFE_MAX
+        )
 
     async def measure(self) -> None:
         """Show how much work waits, and for how long."""

@@ -68,7 +68,8 @@ class Actor:
     def require(self, permission: Permission, node: Node) -> None:
         """Raise `Forbidden` unless the actor has the permission at the node."""
         if not self.may(permission, node):
-            raise Forbidden(f"This needs the permission {permission} at {node.name}.")
+            # The node may be of a group the actor has nothing to do with: its name stays unsaid.
+            raise Forbidden(f"This needs the permission {permission} there.")
 
     def require_all(self, permissions: Iterable[Permission], node: Node) -> None:
         """Raise `PermissionsNotHeld` unless the actor has every one of these at the node."""

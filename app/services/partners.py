@@ -210,10 +210,16 @@ async def add(
 async def rotate_secret(
     tx: Transaction, actor: Actor, *, partner_id: UUID, grace: timedelta, now: datetime
 ) -> ClientWithSecret:
-    """Give a client a new secret; the one before works on for `grace`. Raises `ClientNotFound`."""
+    """Give a client a new secret; the one before works on for `grace`.
+
+    Who learns the secret can act as the client, so they must hold all its scopes themselves.
+    Raises `ClientNotFound`, `PermissionsNotHeld`.
+    """
     if not timedelta() <= grace <= GRACE_MAX:
         raise BadInput(f"graceHours must be between 0 and {GRACE_MAX // timedelta(hours=1)}.")
     client = await _writable(tx, actor, partner_id)
+    for node in (await organisation.nodes(tx, client.node_ids)).values():
+        actor.require_all(known_permissions(set(client.row.scopes)), node)
     secret = secrets.token_urlsafe(SECRET_BYTES)
     row = await tx.one(
         change_secret,

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel, col, delete, select
 from app.core.db import Statement, Transaction, statement
 from app.models.identities import VerificationCode
 from app.models.operations import Job, RateCount
-from app.models.sessions import Ticket
+from app.models.sessions import RefreshToken, Ticket
 
 BATCH = 500
 
@@ -38,15 +38,22 @@ KEPT: dict[str, Kept] = {
     "verification_codes": Kept(
         timedelta(days=2), _drop(VerificationCode, col(VerificationCode.id), "before_id")
     ),
-    # Failed jobs stay until somebody has looked at them.
     "jobs": Kept(
         timedelta(days=7), _drop(Job, col(Job.id), "before_id", col(Job.done_at).is_not(None))
+    ),
+    # Failed ones stay for somebody to look at, but not for ever: they hold what was to be sent.
+    "failed_jobs": Kept(
+        timedelta(days=30), _drop(Job, col(Job.id), "before_id", col(Job.failed_at).is_not(None))
+    ),
+    # No session lives longer than 60 days by default; its tokens go before it.
+    "refresh_tokens": Kept(
+        timedelta(days=90), _drop(RefreshToken, col(RefreshToken.id), "before_id")
     ),
 }
 
 
 async def forget(tx: Transaction, *, table: str, now: datetime) -> int:
-    """Drop one batch of a table's rows that outlived their time; how many there were."""
+    """Drop one batch of what outlived its time (`table` is a key of KEPT); how many there were."""
     kept = KEPT[table]
     before = now - kept.life
     return await tx.changed(kept.drop, before=before, before_id=first_id_at(before))

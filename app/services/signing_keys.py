@@ -68,8 +68,8 @@ async def rotate_when_due(tx: Transaction, *, now: datetime, token_life: timedel
 
     Two workers at the same moment may rotate twice, which costs one key more and nothing else.
     """
-    newest, *_ = await published(tx, now=now)
-    if now < newest.active_from + KEY_LIFE:
+    keys = await published(tx, now=now)
+    if not keys or now < keys[0].active_from + KEY_LIFE:
         return False
     await rotate(tx, now=now, token_life=token_life)
     return True

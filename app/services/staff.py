@@ -287,7 +287,10 @@ async def deactivate(
 async def reveal_email(tx: Transaction, actor: Actor, *, staff_id: UUID, now: datetime) -> str:
     """A staff member's address in clear, and a record of who looked (SEC-2)."""
     member = await _of_group(tx, actor, staff_id)
-    for node, _held in await _require_whole(tx, actor, member, Permission.STAFF_READ):
+    held_at = await _require_whole(tx, actor, member, Permission.STAFF_READ)
+    # Somebody without any role belongs to the whole group.
+    nodes = [node for node, _held in held_at] or [await organisation.node(tx, actor.group_id)]
+    for node in nodes:
         actor.require(Permission.MEMBERS_UNMASK, node)
     await audit.record(tx, actor, "staff.unmask", object_kind="staff", object_id=staff_id, now=now)
     return member.staff.email

@@ -121,6 +121,15 @@ class TestHandshake:
         client.send({"type": "connection_init", "payload": {"token": token}})
         assert client.closing() == expected
 
+    def test_a_socket_of_nobody_ends_soon(self) -> None:
+        """Whoever does not sign in cannot hold sockets open for ever."""
+        limits = Limits(socket_anonymous_seconds=0.2)
+        with serve(endpoint(limits=limits)) as address, opened(address) as client:
+            client.initialise()
+            client.subscribe("subscription { forever }")
+            assert client.receive()["type"] == "next"
+            assert client.closing() == (4403, "Credentials expired")
+
     def test_the_socket_ends_with_its_credentials(self, client: Client) -> None:
         client.initialise(token="expiring")
         client.subscribe("subscription { forever }")

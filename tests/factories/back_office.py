@@ -1,4 +1,4 @@
-"""The part of the two schemas that staff, roles, partners and sessions make up, to ask directly.
+"""The two schemas as staff, partners and members ask them, without HTTP between.
 
 What the edge adds, masking and codes, has tests of its own; here an error's code is read from the
 exception that the edge would show.
@@ -11,46 +11,17 @@ from typing import Any, cast
 import strawberry
 from graphql import GraphQLError
 from pydantic import SecretStr
-from strawberry.schema.config import StrawberryConfig
-from strawberry.tools import merge_types
 
 from app.core.db import Database
 from app.settings import Mode, Settings
 from auth.tokens import SigningKeys, TokenSigner, TokenVerifier
-from resolvers.admin import audit, organisation, partners, sessions, staff
-from resolvers.member import sessions as member_sessions
-from schema import organisation as organisation_schema
-from schema import partners as partners_schema
-from schema import sessions as sessions_schema
-from schema import staff as staff_schema
+from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
-from schema.scalars import SCALARS
 
 ISSUER = "https://regulars.example"
 KEY = SecretStr("a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
 
-ADMIN = strawberry.Schema(
-    query=merge_types(
-        "Query",
-        (organisation.Query, sessions.Query, staff.Query, partners.Query, audit.Query),
-    ),
-    mutation=merge_types(
-        "Mutation",
-        (organisation.Mutation, sessions.Mutation, staff.Mutation, partners.Mutation),
-    ),
-    exception_handlers=[
-        *organisation_schema.HANDLERS,
-        *sessions_schema.HANDLERS,
-        *staff_schema.HANDLERS,
-        *partners_schema.HANDLERS,
-    ],
-    config=StrawberryConfig(scalar_map=SCALARS),
-)
-MEMBER = strawberry.Schema(
-    query=member_sessions.Query,
-    mutation=member_sessions.Mutation,
-    exception_handlers=sessions_schema.HANDLERS,
-)
+ADMIN, MEMBER = admin_schema, member_schema
 
 
 @dataclass
@@ -113,7 +84,7 @@ def code_of(error: GraphQLError) -> str:
     cause: Any = error
     while isinstance(cause, GraphQLError):
         if cause.original_error is None:
-            raise cause
+            return "BAD_USER_INPUT"  # a variable of the wrong shape, as the edge says it
         cause = cause.original_error
     if not hasattr(cause, "code"):
         raise cause

@@ -30,6 +30,7 @@ TRANSIENT = (
     asyncpg.InvalidCachedStatementError,  # a migration ran beside us
 )
 CONNECT_TIMEOUT_S = 10
+SCANS_AT_ONCE_MAX = 2
 
 
 class PostgresTransaction:
@@ -134,11 +135,10 @@ class PostgresBackend:
         writers = max(1, connections // 2)
         # Without JIT: it compiles for 100 ms what these short statements do in one.
         self._writers = _Connections(dsn, writers, {"jit": "off"})
-        self._readers = _Connections(
-            read_dsn or dsn,
-            max(1, connections - writers),
-            {"jit": "off", "default_transaction_read_only": "on"},
-        )
+        reading = {"jit": "off", "default_transaction_read_only": "on"}
+        self._readers = _Connections(read_dsn or dsn, max(1, connections - writers), reading)
+        # Long reads have their own, so that no number of them makes a short one wait.
+        self._scanners = _Connections(read_dsn or dsn, SCANS_AT_ONCE_MAX, reading)
 
     async def open(self) -> None:
         async with self._writers.one():
@@ -147,6 +147,7 @@ class PostgresBackend:
     async def close(self) -> None:
         await self._writers.close()
         await self._readers.close()
+        await self._scanners.close()
 
     async def read(self, call: Call[R]) -> R:
         # No BEGIN: each statement is its own snapshot, two round trips fewer. The connection
@@ -156,7 +157,7 @@ class PostgresBackend:
 
     async def scan(self, call: Call[R]) -> R:
         async with (
-            self._readers.one() as (connection, statements),
+            self._scanners.one() as (connection, statements),
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return await call(PostgresTransaction(connection, statements))
