@@ -1,6 +1,7 @@
 # Everything runs on a machine with Python 3.11 or newer and nothing else.
 #   make serve [PORT=8000]   the demo: server, jobs and sandbox on one port
 #   make test                everything that must hold
+#   make schema              writes schema/*.graphql after a change to the API
 #   make bench               the measurements of bench/README.md
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint bench clean install
+.PHONY: serve test lint schema bench clean install
 
 serve: $(STAMP)
 	@exec $(BIN)/regulars serve --demo --port $(PORT)
@@ -26,6 +27,10 @@ lint: $(STAMP)
 	$(BIN)/mypy app schema resolvers auth tests
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+# What clients are promised; the difference is reviewed like code (tests/test_sdl.py).
+schema: $(STAMP)
+	@for name in member admin; do $(BIN)/regulars schema $$name > schema/$$name.graphql; done
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(if $(FULL),--full)

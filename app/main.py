@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.crypto import constant_time_equal
 from app.core.db import Database, Transaction, open_database
+from app.core.errors import Unauthenticated
 from app.core.personal import use_keyring
 from app.edge.graphql import GraphQLEndpoint, Handshake
 from app.edge.middleware import BodyLimit, Observe, RequestId, SecurityHeaders
@@ -78,8 +79,16 @@ class Running:
         now = datetime.now(UTC)
         token = _bearer(handshake)
         principal: Principal | None = None
+        refusal: Unauthenticated | None = None
         if token is not None:
-            principal = await self.verifier.principal(token, audience=audience, now=now)
+            try:
+                principal = await self.verifier.principal(token, audience=audience, now=now)
+            except Unauthenticated as error:
+                # Over HTTP a client sends its old token along with the request to refresh it: only
+                # what needs a signed-in asker is refused. A socket would be refused all along.
+                if handshake.transport == "ws":
+                    raise
+                refusal = error
         return Context(
             database=self.database,
             settings=self.settings,
@@ -88,6 +97,7 @@ class Running:
             request_id=handshake.request_id,
             client_address=handshake.client_address,
             principal=principal,
+            refusal=refusal,
             outside=self.outside,
             signer=self.signer,
         )

@@ -158,7 +158,7 @@ def read_settings(**given: object) -> Settings:
     """Settings from the environment and what is given; raises `SettingsInvalid` in one line."""
     for name in os.environ:
         # pydantic-settings reads the names it knows; a misspelt one would be ignored in silence.
-        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST"):
+        if name.startswith(PREFIX) and not name.startswith((f"{PREFIX}TEST", f"{PREFIX}BENCH")):
             field = name.removeprefix(PREFIX).partition("__")[0].lower()
             if field not in Settings.model_fields:
                 raise SettingsInvalid(f"{name} is not a setting")

@@ -1,11 +1,16 @@
 """Card PINs: argon2 in its threads, between two transactions (CRD-8)."""
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from app.core.db import Transaction
 from app.models.cards import Card
-from app.services import consumption
+from app.services import consumption, members
 from app.services.actors import Actor
+from app.services.members import Bearer
 from auth.passwords import hash_pin, pin_is_right
+from auth.sessions import bearer
 from schema.context import Context
 
 
@@ -13,8 +18,8 @@ async def set_pin(context: Context, *, card_id: UUID, phone: str, code: str, pin
     """Set a card's PIN, proven by a code; raises `PinTooSimple`, `CardNotFound`, `CodeWrong`."""
     consumption.require_pin(pin)
     return await context.run(
-        consumption.set_pin,
-        member_id=context.member_id,
+        _set_pin,
+        bearer=bearer(context),
         card_id=card_id,
         pin_hash=await hash_pin(pin),
         phone=phone,
@@ -22,6 +27,12 @@ async def set_pin(context: Context, *, card_id: UUID, phone: str, code: str, pin
         address=context.client_address,
         now=context.now,
     )
+
+
+async def _set_pin(tx: Transaction, /, *, bearer: Bearer, now: datetime, **asked: Any) -> Card:
+    """For a session that lives, and while the card stays its holder's."""
+    member = await members.acting(tx, bearer, now=now)
+    return await consumption.set_pin(tx, member_id=member.id, now=now, **asked)
 
 
 async def verify_pin(

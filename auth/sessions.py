@@ -6,6 +6,7 @@ from uuid import UUID
 from app.core.errors import Unauthenticated
 from app.models.sessions import PrincipalKind, Session
 from app.services import members, sessions
+from app.services.members import Bearer
 from schema.context import AccessToken, Context, Principal
 
 
@@ -15,6 +16,14 @@ class Started(NamedTuple):
     session: Session
     access_token: AccessToken
     refresh_token: str
+
+
+def bearer(context: Context) -> Bearer:
+    """The member and session a token speaks for, for services that ask whether both live."""
+    session_id = _principal(context).session_id
+    if session_id is None:
+        raise Unauthenticated("Sign in first.")
+    return Bearer(context.member_id, session_id)
 
 
 async def with_access_token(context: Context, refreshed: sessions.Refreshed) -> Started:

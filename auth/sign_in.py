@@ -64,9 +64,7 @@ async def with_code(
     )
 
 
-async def with_ticket(
-    context: Context, *, ticket: str, verifier: str | None, device: str
-) -> Started:
+async def with_ticket(context: Context, *, ticket: str, verifier: str, device: str) -> Started:
     """What `/auth/…/callback` gave to the page. Raises `TicketRefused`."""
     return await _started(
         context,
@@ -85,7 +83,7 @@ async def bind_code(
     """A phone or an e-mail address proven by a code. Raises `CodeWrong`."""
     return await context.run(
         sign_in.bind_with_code,
-        member_id=context.member_id,
+        bearer=sessions.bearer(context),
         channel=channel,
         target=target,
         code=code,
@@ -107,10 +105,10 @@ async def bind_wechat(context: Context, *, app_id: str, js_code: str) -> Bound |
     return await _bind(context, await _prove_wechat(context, app_id, js_code))
 
 
-async def bind_ticket(context: Context, *, ticket: str, verifier: str | None) -> Bound | MergeOffer:
+async def bind_ticket(context: Context, *, ticket: str, verifier: str) -> Bound | MergeOffer:
     return await context.run(
         sign_in.bind_with_ticket,
-        member_id=context.member_id,
+        bearer=sessions.bearer(context),
         ticket=ticket,
         challenge=challenge_of(verifier),
         now=context.now,
@@ -133,10 +131,8 @@ def oidc_proofs(identity: OidcIdentity, email: str | None) -> list[Proof]:
     return proofs
 
 
-def challenge_of(verifier: str | None) -> str | None:
+def challenge_of(verifier: str) -> str:
     """The challenge a page sent ahead of this verifier: S256, as in RFC 7636."""
-    if verifier is None:
-        return None
     if len(verifier) > VERIFIER_CHARS_MAX or not verifier.isascii():
         raise BadInput("verifier is not one that a challenge was made from.")
     digest = hashlib.sha256(verifier.encode()).digest()
@@ -168,7 +164,7 @@ async def _prove_wechat(context: Context, app_id: str, js_code: str) -> list[Pro
 
 async def _bind(context: Context, proofs: list[Proof]) -> Bound | MergeOffer:
     return await context.run(
-        sign_in.bind, member_id=context.member_id, proofs=proofs, now=context.now
+        sign_in.bind, bearer=sessions.bearer(context), proofs=proofs, now=context.now
     )
 
 

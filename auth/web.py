@@ -5,8 +5,8 @@ nonce, PKCE verifier, where to return) in a signed cookie that scripts cannot re
 checks it, has the provider prove who came, and returns to the page with a ticket in the address's
 fragment, which no server log sees. The page exchanges it with sessionStartWithTicket.
 
-A page should send a `challenge` to /start (S256 of a secret it keeps) and the secret with the
-ticket: then a ticket of somebody else's, slipped to it in a link, is refused.
+The page sends a `challenge` to /start (S256 of a secret it keeps) and the secret with the ticket:
+so a ticket of somebody else's, slipped to it in a link, is refused.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ class Pending:
     nonce: str
     verifier: str
     return_to: str
-    challenge: str | None
+    challenge: str
 
 
 async def wechat_start(web: WebSignIn, request: Request) -> Response:
@@ -196,14 +196,14 @@ def _provider(web: WebSignIn, request: Request) -> OidcProvider:
 
 
 def _begun(web: WebSignIn, request: Request, provider: str) -> Pending:
-    """A new sign-in, with fresh secrets; 400 for a place to return to that is not ours."""
+    """A new sign-in, with fresh secrets; 400 without a challenge or for a foreign place to go."""
     query = request.query_params
     return_to = safe_return_to(query.get("return_to", "/"), web.settings)
-    challenge = query.get("challenge")
+    challenge = query.get("challenge", "")
     if return_to is None:
         raise HTTPException(400, "return_to is neither a path of ours nor of an allowed origin.")
-    if challenge is not None and not CHALLENGE.fullmatch(challenge):
-        raise HTTPException(400, "challenge is not an S256 challenge.")
+    if not CHALLENGE.fullmatch(challenge):
+        raise HTTPException(400, "challenge is missing or not an S256 challenge.")
     return Pending(
         provider=provider,
         state=secrets.token_hex(16),  # WeChat takes letters and digits only

@@ -99,9 +99,6 @@ with connect(at.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-tr
         match json.loads(text):
             case {"type": "connection_ack"}:
                 send(id="news", type="subscribe", payload={"query": news})
-                send(id="me", type="subscribe", payload={"query": "{ me { name } }"})
-            case {"type": "next", "id": "me"}:
-                say("listening")
             case {"type": "next", "payload": {"data": data}}:
                 say(json.dumps(data["memberEvents"], ensure_ascii=False))
             case {"type": "error", "payload": errors}:

@@ -10,18 +10,22 @@ from app.core.crypto import masked_name, masked_phone
 from app.core.ids import type_id
 from app.models import cards as rows
 from app.models.identities import IdentityKind
+from app.models.staff import Permission
 from app.services import cards
+from app.services.ledger import Scope
 from schema.card_status import HANDLERS as CARD_HANDLERS
 from schema.card_status import CardNotFound, CardStatus, CardStatusUnchangeable
 from schema.context import Info
-from schema.ledger import Balances, LedgerLine, LedgerLineConnection
+from schema.ledger import Balances, LedgerLineConnection
+from schema.loaders import History
 from schema.member_codes import MemberCode, MemberCodeResult
 from schema.members import MemberNotFound, member_id_of
 from schema.organisation import Node, TerminalNotFound
-from schema.pages import PAGE_SIZE_DEFAULT, After, First, page_limit, row_after
-from schema.purchases import Purchase, PurchaseConnection
+from schema.pages import PAGE_SIZE_DEFAULT, After, First
+from schema.purchases import PurchaseConnection
 from schema.schemes import (
     NotAtThisStore,
+    OpenScheme,
     Scheme,
     SchemeClosed,
     SchemeHasNoTier,
@@ -54,9 +58,9 @@ class _AnyCard:
             row=row,
         )
 
-    @strawberry.field(description="The scheme it belongs to.")
-    async def scheme(self, info: Info) -> Scheme:
-        return Scheme.of(await info.context.loaders.scheme.load(self.row.scheme_id))
+    def history(self, scope: Scope | None = None) -> History:
+        """What happened with it; `scope` is for those who are not its holder."""
+        return History(self.row.id, self.row.has_absorbed, scope)
 
     @strawberry.field(description="The tier it has reached.")
     async def tier(self, info: Info) -> Tier:
@@ -65,24 +69,6 @@ class _AnyCard:
     @strawberry.field(description="What it holds.")
     async def balances(self, info: Info) -> Balances:
         return Balances.of(await info.context.loaders.accounts.load(self.row.id))
-
-    @strawberry.field(description="What came and went, newest first.")
-    async def ledger(
-        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
-    ) -> LedgerLineConnection:
-        page = (self.row.id, row_after(after), page_limit(first))
-        found = await info.context.loaders.ledger_lines.load(page)
-        return LedgerLineConnection.of(found, first, LedgerLine.of, card_id=self.row.id)
-
-    @strawberry.field(
-        description="Its purchases, newest first, those of cards merged into it included."
-    )
-    async def purchases(
-        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
-    ) -> PurchaseConnection:
-        page = (self.row.id, row_after(after), page_limit(first))
-        found = await info.context.loaders.purchases.load(page)
-        return PurchaseConnection.of(found, first, Purchase.of, card_id=self.row.id)
 
     @strawberry.field(description="The numbers of cards that were merged into it: they find it.")
     async def merged_numbers(self, info: Info) -> list[str]:
@@ -93,6 +79,24 @@ class _AnyCard:
 
 @strawberry.type(name="Card", description="A card of the signed-in member.")
 class OwnCard(_AnyCard):
+    @strawberry.field(description="The scheme it belongs to.")
+    async def scheme(self, info: Info) -> OpenScheme:
+        return OpenScheme.of(await info.context.loaders.scheme.load(self.row.scheme_id))
+
+    @strawberry.field(description="What came and went, newest first, on cards merged into it too.")
+    async def ledger(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> LedgerLineConnection:
+        return await LedgerLineConnection.load(info, self.history(), first, after)
+
+    @strawberry.field(
+        description="Its purchases, newest first, those of cards merged into it included."
+    )
+    async def purchases(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> PurchaseConnection:
+        return await PurchaseConnection.load(info, self.history(), first, after)
+
     @strawberry.field(description="What to show at the till now.")
     def code(self, info: Info) -> MemberCodeResult:
         cards.require_usable(self.row, info.context.now)
@@ -108,6 +112,36 @@ class CardHolder:
 
 @strawberry.type(description="A member's card of a scheme.")
 class Card(_AnyCard):
+    @strawberry.field(description="The scheme it belongs to.")
+    async def scheme(self, info: Info) -> Scheme:
+        return Scheme.of(await info.context.loaders.scheme.load(self.row.scheme_id))
+
+    @strawberry.field(
+        description="What came and went, newest first, on cards merged into it too: at stores"
+        " where the asker holds `purchases:read`; at no store, with `cards:read` where the scheme"
+        " was made or above."
+    )
+    async def ledger(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> LedgerLineConnection:
+        loaders = info.context.loaders
+        scheme = await loaders.scheme.load(self.row.scheme_id)
+        perspective = await loaders.node.load(scheme.perspective_id)
+        scope = Scope.of(await info.context.actor(), perspective)
+        return await LedgerLineConnection.load(info, self.history(scope), first, after)
+
+    @strawberry.field(
+        description="Its purchases, newest first, those of cards merged into it included: at"
+        " stores where the asker holds `purchases:read`."
+    )
+    async def purchases(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> PurchaseConnection:
+        actor = await info.context.actor()
+        actor.require_any(Permission.PURCHASES_READ)
+        scope = Scope(tuple(actor.nodes_with(Permission.PURCHASES_READ)))
+        return await PurchaseConnection.load(info, self.history(scope), first, after)
+
     @strawberry.field(description="Whose it is.")
     async def holder(self, info: Info) -> CardHolder:
         loaders = info.context.loaders

@@ -71,6 +71,8 @@ class Context:
     principal: Principal | None
     outside: Outside
     signer: Signer
+    refusal: Unauthenticated | None = None
+    """Why the token that came was worth nothing; whoever must be signed in is told so."""
     connection_params: Any = None
     loaders: Loaders = field(init=False)
     _actor: asyncio.Future[Actor] | None = None
@@ -87,7 +89,7 @@ class Context:
     def member_id(self) -> UUID:
         """The signed-in member. The id may be that of a merged one: services resolve it."""
         if self.principal is None or self.principal.kind is not PrincipalKind.MEMBER:
-            raise Unauthenticated("Sign in first.")
+            raise self.refusal or Unauthenticated("Sign in first.")
         return self.principal.id
 
     async def actor(self) -> Actor:
@@ -110,7 +112,7 @@ class Context:
                 return await self.run(
                     partners.actor_of_partner, partner_id=partner_id, scopes=scopes, now=self.now
                 )
-        raise Unauthenticated("Sign in first.")
+        raise self.refusal or Unauthenticated("Sign in first.")
 
     def for_operation(self) -> Context:
         """A fresh context for the next operation on the same socket."""

@@ -13,6 +13,7 @@ from app.services.merges.offering import masked
 from schema.enums import describe
 from schema.problems import Problem, shown_as
 from schema.scalars import Long
+from schema.sessions import SignInAgain
 from schema.values import ValueAmount
 from schema.verification_codes import TargetInvalid
 
@@ -184,7 +185,10 @@ class CodeRefused(Problem): ...
 class ProviderBusy(Problem): ...
 
 
-@strawberry.type(description="The ticket is unknown, used, expired, or another page's.")
+@strawberry.type(
+    description="The ticket is unknown, used, expired or another page's, or what it rests on is not"
+    " so any more."
+)
 class TicketRefused(Problem): ...
 
 
@@ -209,7 +213,10 @@ class MergeImpossible(Problem):
 class MergeNotFound(Problem): ...
 
 
-@strawberry.type(description="The merge was undone before, or one side was merged again.")
+@strawberry.type(
+    description="The merge was undone before, one side was merged or closed since, or the card that"
+    " stayed is lost, frozen or expired."
+)
 class MergeNotUndoable(Problem):
     reason: str = strawberry.field(description="Why, in half a sentence.")
 
@@ -245,9 +252,7 @@ class IdentityBindWechatInput:
 @strawberry.input(description="What a web sign-in gave to the page.")
 class IdentityBindTicketInput:
     ticket: str = strawberry.field(description="The `ticket` in the address's fragment.")
-    verifier: str | None = strawberry.field(
-        default=None, description="What the page's `challenge` was made from, if it sent one."
-    )
+    verifier: str = strawberry.field(description="What the page's `challenge` was made from.")
 
 
 @strawberry.input(description="An identity to remove.")
@@ -279,23 +284,23 @@ Confirm = Annotated[MemberMergeInput, strawberry.argument(description="The offer
 Undo = Annotated[MergeUndoInput, strawberry.argument(description="Which merge.")]
 
 IdentityBindCodeResult = Annotated[
-    IdentityBound | MergeOffered | CodeRefused | TargetInvalid,
+    IdentityBound | MergeOffered | CodeRefused | TargetInvalid | SignInAgain,
     strawberry.union("IdentityBindCodeResult", description="The identity, an offer or a refusal."),
 ]
 IdentityBindWechatResult = Annotated[
-    IdentityBound | MergeOffered | CodeRefused | ProviderBusy,
+    IdentityBound | MergeOffered | CodeRefused | ProviderBusy | SignInAgain,
     strawberry.union(
         "IdentityBindWechatResult", description="The identity, an offer or a refusal."
     ),
 ]
 IdentityBindTicketResult = Annotated[
-    IdentityBound | MergeOffered | TicketRefused,
+    IdentityBound | MergeOffered | TicketRefused | SignInAgain,
     strawberry.union(
         "IdentityBindTicketResult", description="The identity, an offer or a refusal."
     ),
 ]
 IdentityUnbindResult = Annotated[
-    IdentityUnbound | IdentityNotFound | LastIdentity,
+    IdentityUnbound | IdentityNotFound | LastIdentity | SignInAgain,
     strawberry.union("IdentityUnbindResult", description="What was removed, or why nothing was."),
 ]
 MergeUndoResult = Annotated[

@@ -12,8 +12,10 @@ from app.models.ledger import Account, PostingKind
 from app.services import ledger
 from schema.context import Info
 from schema.enums import describe
+from schema.loaders import History, HistoryPage
 from schema.organisation import Node
-from schema.pages import Connection
+from schema.pages import Connection, page_limit, row_after
+from schema.problems import Problem, shown_as
 from schema.scalars import Long, Money
 from schema.values import AccountKind
 
@@ -94,8 +96,28 @@ class LedgerLine:
 
 @strawberry.type(description="A page of a card's movements.")
 class LedgerLineConnection(Connection[LedgerLine]):
-    card_id: strawberry.Private[UUID]
+    history: strawberry.Private[History]
 
-    @strawberry.field(description="How many there are in all. Counted only when asked for.")
+    @classmethod
+    async def load(cls, info: Info, history: History, first: int, after: str | None) -> Self:
+        page = HistoryPage(history, row_after(after), page_limit(first))
+        found = await info.context.loaders.ledger_lines.load(page)
+        return cls.of(found, first, LedgerLine.of, history=history)
+
+    @strawberry.field(
+        description="How many of them the asker may see in all. Counted only when asked for."
+    )
     async def total_count(self, info: Info) -> int:
-        return await info.context.read(ledger.number_of_lines, card_id=self.card_id)
+        return await info.context.read(ledger.number_of_lines, **self.history._asdict())
+
+
+@strawberry.type(description="The card would hold, or owe, more than can be counted.")
+class BalanceTooLarge(Problem):
+    kind: AccountKind = strawberry.field(description="Which kind of value.")
+
+    @classmethod
+    def of(cls, error: ledger.BalanceTooLarge) -> Self:
+        return cls(message=str(error), kind=error.kind)
+
+
+HANDLERS = [shown_as(BalanceTooLarge, ledger.BalanceTooLarge)]

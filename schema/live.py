@@ -8,6 +8,13 @@ import strawberry
 from schema.purchases import Purchase
 
 
+@strawberry.type(
+    description="Comes first: what is committed from here on is told. Read the state itself now."
+)
+class Listening:
+    at: datetime = strawberry.field(description="When.")
+
+
 @strawberry.type(description="One of the member's codes was opened at a till.")
 class CodeScanned:
     at: datetime = strawberry.field(description="When.")
@@ -29,6 +36,9 @@ class PurchaseRefunded:
 
 
 MemberEvent = Annotated[
-    CodeScanned | PurchaseRecorded | PurchaseRefunded,
-    strawberry.union("MemberEvent", description="What happened with the member's cards just now."),
+    Listening | CodeScanned | PurchaseRecorded | PurchaseRefunded,
+    strawberry.union(
+        "MemberEvent",
+        description="That this page is heard, then what happens with the member's cards.",
+    ),
 ]

@@ -1,7 +1,7 @@
 """One statement a level: everything nested is loaded by id, for all parents at once."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -14,13 +14,26 @@ from app.models.members import AttributeDefinition, Consent, Member
 from app.models.organisation import Node
 from app.models.purchases import Purchase, PurchaseRefund
 from app.services import cards, identities, ledger, members, organisation, purchases, schemes
-from app.services.ledger import Line
+from app.services.ledger import Line, Scope
 from app.services.purchases import Paid
 
 R = TypeVar("R")
 
-PageOfCard = tuple[UUID, UUID | None, int]
-"""A page of something that a card has: of which card, before which row, how many rows."""
+
+class History(NamedTuple):
+    """What happened with a card, as far as the asker may see it; its holder sees all."""
+
+    card_id: UUID
+    has_absorbed: bool
+    scope: Scope | None = None
+
+
+class HistoryPage(NamedTuple):
+    """Rows of a card's history: before which row, how many."""
+
+    of: History
+    before: UUID | None
+    limit: int
 
 
 class Loaders:
@@ -38,10 +51,11 @@ class Loaders:
         self.scheme: DataLoader[UUID, Scheme] = DataLoader(self._schemes)
         self.tier: DataLoader[UUID, Tier] = DataLoader(self._tiers)
         self.tiers_of_scheme: DataLoader[UUID, list[Tier]] = DataLoader(self._tiers_of_schemes)
+        self.stores_of_scheme: DataLoader[UUID, list[Node]] = DataLoader(self._stores_of_schemes)
         self.accounts: DataLoader[UUID, list[Account]] = DataLoader(self._accounts)
         self.absorbed: DataLoader[UUID, list[Card]] = DataLoader(self._absorbed)
-        self.ledger_lines: DataLoader[PageOfCard, list[Line]] = DataLoader(self._ledger_lines)
-        self.purchases: DataLoader[PageOfCard, list[Purchase]] = DataLoader(self._purchases)
+        self.ledger_lines: DataLoader[HistoryPage, list[Line]] = DataLoader(self._ledger_lines)
+        self.purchases: DataLoader[HistoryPage, list[Purchase]] = DataLoader(self._purchases)
         self.payments: DataLoader[UUID, list[Paid]] = DataLoader(self._payments)
         self.refunds: DataLoader[UUID, list[PurchaseRefund]] = DataLoader(self._refunds)
 
@@ -77,6 +91,10 @@ class Loaders:
         found = await self.database.read(schemes.tiers_by_scheme, scheme_ids)
         return [found[i] for i in scheme_ids]
 
+    async def _stores_of_schemes(self, scheme_ids: list[UUID]) -> list[list[Node]]:
+        found = await self.database.read(schemes.stores_by_scheme, scheme_ids)
+        return [found[i] for i in scheme_ids]
+
     async def _accounts(self, card_ids: list[UUID]) -> list[list[Account]]:
         found: dict[UUID, list[Account]] = {card_id: [] for card_id in card_ids}
         for account in await self.database.read(ledger.accounts_of_cards, card_ids):
@@ -87,10 +105,10 @@ class Loaders:
         found = await self.database.read(cards.absorbed, card_ids)
         return [found[i] for i in card_ids]
 
-    async def _ledger_lines(self, pages: list[PageOfCard]) -> list[list[Line]]:
+    async def _ledger_lines(self, pages: list[HistoryPage]) -> list[list[Line]]:
         return await self.database.read(_each_page, ledger.lines_of_card, pages)
 
-    async def _purchases(self, pages: list[PageOfCard]) -> list[list[Purchase]]:
+    async def _purchases(self, pages: list[HistoryPage]) -> list[list[Purchase]]:
         return await self.database.read(_each_page, purchases.of_card, pages)
 
     async def _payments(self, purchase_ids: list[UUID]) -> list[list[Paid]]:
@@ -105,10 +123,10 @@ class Loaders:
 async def _each_page(
     tx: Transaction,
     page_of: Callable[..., Coroutine[Any, Any, list[R]]],
-    pages: list[PageOfCard],
+    pages: list[HistoryPage],
 ) -> list[list[R]]:
     """A statement a page, in one go: a member has a card or two, and each a page of its own."""
     return [
-        await page_of(tx, card_id=card_id, before=before, limit=limit)
-        for card_id, before, limit in pages
+        await page_of(tx, **history._asdict(), before=before, limit=limit)
+        for history, before, limit in pages
     ]

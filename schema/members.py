@@ -29,7 +29,7 @@ from schema.identities import (
 from schema.problems import Problem, shown_as
 from schema.requests import RequestKeyReused
 from schema.scalars import Long
-from schema.sessions import Session
+from schema.sessions import Session, SignInAgain
 from schema.values import ValueAmount
 from schema.verification_codes import TargetInvalid
 
@@ -302,9 +302,13 @@ class UnknownAttribute(Problem):
         return cls(message=str(error), key=error.key)
 
 
-@strawberry.type(description="There is value on the member's cards that was not given up.")
+@strawberry.type(
+    description="There is value on the member's cards that was not given up, or they owe some."
+)
 class BalanceLeft(Problem):
-    balances: list[ValueAmount] = strawberry.field(description="What would be lost.")
+    balances: list[ValueAmount] = strawberry.field(
+        description="What would be lost. A negative amount is owed: staff have to clear it first."
+    )
 
     @classmethod
     def of(cls, error: privacy.BalanceLeft) -> Self:
@@ -351,9 +355,7 @@ class SessionStartWithEmailInput:
 @strawberry.input(description="What a web sign-in gave to the page.")
 class SessionStartWithTicketInput:
     ticket: str = strawberry.field(description="The `ticket` in the address's fragment.")
-    verifier: str | None = strawberry.field(
-        default=None, description="What the page's `challenge` was made from, if it sent one."
-    )
+    verifier: str = strawberry.field(description="What the page's `challenge` was made from.")
     device: str = strawberry.field(default="", description=_DEVICE)
 
 
@@ -471,7 +473,7 @@ SessionStartWithTicketResult = Annotated[
     strawberry.union("SessionStartWithTicketResult", description="The session, or a refusal."),
 ]
 MemberMergeResult = Annotated[
-    MembersMerged | TicketRefused | MergeImpossible,
+    MembersMerged | TicketRefused | MergeImpossible | SignInAgain,
     strawberry.union("MemberMergeResult", description="The one record, or why there are two."),
 ]
 MemberUpdateResult = Annotated[
@@ -479,7 +481,7 @@ MemberUpdateResult = Annotated[
     strawberry.union("MemberUpdateResult", description="The member now, or why nothing changed."),
 ]
 MemberCloseResult = Annotated[
-    MemberClosed | BalanceLeft | RequestKeyReused,
+    MemberClosed | BalanceLeft | RequestKeyReused | SignInAgain,
     strawberry.union("MemberCloseResult", description="That it is closed, or why not."),
 ]
 MemberUnmaskResult = Annotated[

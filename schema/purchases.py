@@ -12,8 +12,10 @@ from app.models import purchases as rows
 from app.services import purchases
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.context import Info
+from schema.ledger import BalanceTooLarge
+from schema.loaders import History, HistoryPage
 from schema.organisation import Node, TerminalNotFound
-from schema.pages import Connection
+from schema.pages import Connection, page_limit, row_after
 from schema.problems import Problem, shown_as
 from schema.requests import RequestKeyReused
 from schema.scalars import CurrencyCode, Long, Money, MoneyInput
@@ -103,7 +105,7 @@ class Purchase:
         found = await info.context.loaders.payments.load(self.row.id)
         return [PurchasePayment.of(row, self.row.currency) for row in found]
 
-    @strawberry.field(description="What was given back, oldest first; at most 500.")
+    @strawberry.field(description="What was given back, oldest first; at most 200.")
     async def refunds(self, info: Info) -> list[PurchaseRefund]:
         found = await info.context.loaders.refunds.load(self.row.id)
         return [PurchaseRefund.of(row, self.row.currency) for row in found]
@@ -111,11 +113,19 @@ class Purchase:
 
 @strawberry.type(description="A page of a card's purchases.")
 class PurchaseConnection(Connection[Purchase]):
-    card_id: strawberry.Private[UUID]
+    history: strawberry.Private[History]
 
-    @strawberry.field(description="How many there are in all. Counted only when asked for.")
+    @classmethod
+    async def load(cls, info: Info, history: History, first: int, after: str | None) -> Self:
+        page = HistoryPage(history, row_after(after), page_limit(first))
+        found = await info.context.loaders.purchases.load(page)
+        return cls.of(found, first, Purchase.of, history=history)
+
+    @strawberry.field(
+        description="How many of them the asker may see in all. Counted only when asked for."
+    )
     async def total_count(self, info: Info) -> int:
-        return await info.context.read(purchases.number_of_card, card_id=self.card_id)
+        return await info.context.read(purchases.number_of_card, **self.history._asdict())
 
 
 def purchase_id_of(purchase_id: UUID) -> strawberry.ID:
@@ -208,6 +218,10 @@ class RefundTooLarge(Problem):
         return cls(message=str(error), refundable=Money.of(left.amount, left.currency))
 
 
+@strawberry.type(description="The purchase was refunded as often as one can be.")
+class TooManyRefunds(Problem): ...
+
+
 @strawberry.input(description="A part of a bill, paid in one way.")
 class PaymentInput:
     method_code: str = strawberry.field(description="The payment method's code.")
@@ -274,11 +288,18 @@ PurchaseRecordResult = Annotated[
     | PaymentMethodUnknown
     | PaymentsDoNotAddUp
     | WrongCurrency
+    | BalanceTooLarge
     | RequestKeyReused,
     strawberry.union("PurchaseRecordResult", description="The purchase, or why there is none."),
 ]
 PurchaseRefundResult = Annotated[
-    PurchaseRefunded | PurchaseNotFound | RefundTooLarge | WrongCurrency | RequestKeyReused,
+    PurchaseRefunded
+    | PurchaseNotFound
+    | RefundTooLarge
+    | TooManyRefunds
+    | WrongCurrency
+    | BalanceTooLarge
+    | RequestKeyReused,
     strawberry.union("PurchaseRefundResult", description="The refund, or why there is none."),
 ]
 
@@ -289,4 +310,5 @@ HANDLERS = [
     shown_as(PaymentsDoNotAddUp, purchases.PaymentsDoNotAddUp),
     shown_as(WrongCurrency, purchases.WrongCurrency),
     shown_as(RefundTooLarge, purchases.RefundTooLarge),
+    shown_as(TooManyRefunds, purchases.TooManyRefunds),
 ]

@@ -8,6 +8,7 @@ import strawberry
 from app.core.ids import parse_type_id, type_id
 from app.models import cards as rows
 from app.models.cards import ConsumptionVerification, DeductionRule
+from app.models.staff import Permission
 from app.services import schemes
 from schema.context import Info
 from schema.enums import describe
@@ -52,8 +53,10 @@ class Tier:
         )
 
 
-@strawberry.type(description="A card plan: currency, tiers, and how points are earned.")
-class Scheme:
+@strawberry.type
+class _AnyScheme:
+    """What both schemas say of a scheme; the admin schema adds where it is used."""
+
     id: strawberry.ID = strawberry.field(description="Its id, `sch_…`.")
     name: str = strawberry.field(description="What people call it.")
     currency: CurrencyCode = strawberry.field(description="What its cards are kept in.")
@@ -102,6 +105,27 @@ class Scheme:
         return Node.of(await info.context.loaders.node.load(self.row.perspective_id))
 
 
+_DESCRIPTION = "A card plan: currency, tiers, and how points are earned."
+
+
+@strawberry.type(name="Scheme", description=_DESCRIPTION)
+class OpenScheme(_AnyScheme):
+    """As members see it."""
+
+
+@strawberry.type(description=_DESCRIPTION)
+class Scheme(_AnyScheme):
+    @strawberry.field(
+        description="The stores it names if it does not cover all: those where the asker holds"
+        f" `schemes:read`, {schemes.SCHEME_STORES_MAX:,} at most."
+    )
+    async def stores(self, info: Info) -> list[Node]:
+        actor = await info.context.actor()
+        actor.require_any(Permission.SCHEMES_READ)
+        named = await info.context.loaders.stores_of_scheme.load(self.row.id)
+        return [Node.of(row) for row in named if actor.may(Permission.SCHEMES_READ, row)]
+
+
 def scheme_id_of(scheme_id: UUID) -> strawberry.ID:
     return strawberry.ID(type_id("sch", scheme_id))
 
@@ -128,6 +152,7 @@ class NotAtThisStore(Problem): ...
 
 _POINTS_UNIT = "Minor units of the currency that make one unit, 1 to 1,000,000,000."
 _POINTS_RATE = "Points for each whole unit, 0 to 10,000."
+_STORE_IDS = "Where it is used, `node_…`; null is at all stores below the perspective."
 _VALID_DAYS = "How long a card is valid from its issue, 1 to 36,500; null is without end."
 
 
@@ -145,15 +170,7 @@ class SchemeCreateInput:
     points_unit: Long = strawberry.field(description=_POINTS_UNIT)
     points_rate: Long = strawberry.field(description=_POINTS_RATE)
     valid_days: int | None = strawberry.field(default=None, description=_VALID_DAYS)
-    store_ids: list[strawberry.ID] | None = strawberry.field(
-        default=None,
-        description="Where it is used, `node_…`; null is at all stores below the perspective.",
-    )
-
-    def stores(self) -> list[UUID] | None:
-        if self.store_ids is None:
-            return None
-        return [parse_type_id("node", store_id) for store_id in self.store_ids]
+    store_ids: list[strawberry.ID] | None = strawberry.field(default=None, description=_STORE_IDS)
 
 
 @strawberry.input(description="All the rules of a scheme, as they shall be from now on.")
@@ -170,6 +187,12 @@ class SchemeUpdateInput:
     is_open_to_join: bool = strawberry.field(
         description="Whether members can open a card themselves."
     )
+    store_ids: list[strawberry.ID] | None = strawberry.field(default=None, description=_STORE_IDS)
+
+
+def store_ids_of(given: list[strawberry.ID] | None) -> list[UUID] | None:
+    """The stores an input names, None for all; raises `BadInput`."""
+    return None if given is None else [parse_type_id("node", store_id) for store_id in given]
 
 
 @strawberry.input(description="A tier to put above the scheme's highest one.")
@@ -186,7 +209,7 @@ SchemeCreateResult = Annotated[
     strawberry.union("SchemeCreateResult", description="The new scheme, or why there is none."),
 ]
 SchemeUpdateResult = Annotated[
-    Scheme | SchemeNotFound | SchemeNameTaken,
+    Scheme | SchemeNotFound | NodeNotFound | SchemeNameTaken,
     strawberry.union("SchemeUpdateResult", description="The scheme as it is now, or why not."),
 ]
 TierCreateResult = Annotated[

@@ -7,7 +7,7 @@ import strawberry
 
 from app.core.ids import type_id
 from app.models import sessions as rows
-from app.services import sessions
+from app.services import members, sessions
 from schema.context import AccessToken
 from schema.problems import Problem, shown_as
 
@@ -66,6 +66,13 @@ class RefreshRefused(Problem): ...
 class SessionNotFound(Problem): ...
 
 
+@strawberry.type(
+    description="What decides whose account this is needs a sign-in of the last 30 minutes; a"
+    " refresh is none. Sign in again and repeat it: a mini-program does so silently by wx.login."
+)
+class SignInAgain(Problem): ...
+
+
 @strawberry.input(description="A session to go on with.")
 class SessionRefreshInput:
     refresh_token: str = strawberry.field(
@@ -92,4 +99,5 @@ Revoke = Annotated[SessionRevokeInput, strawberry.argument(description="Which se
 HANDLERS = [
     shown_as(RefreshRefused, sessions.RefreshRefused),
     shown_as(SessionNotFound, sessions.SessionNotFound),
+    shown_as(SignInAgain, members.SignInAgain),
 ]

@@ -26,7 +26,7 @@ from app.models.ledger import Account, AccountKind, Posting, PostingKind, System
 from app.models.sessions import PrincipalKind
 from app.services import ledger
 from app.services.ledger.reversals import expire_lots
-from app.services.ledger.sheet import spending_order
+from app.services.ledger.sheet import BALANCE_MAX, spending_order
 from tests.conftest import Engine
 from tests.factories.small_world import SmallWorld, small_world
 
@@ -102,6 +102,27 @@ async def expire(tx: Transaction, world: SmallWorld, now: datetime) -> None:
 async def points_account(tx: Transaction, world: SmallWorld) -> Account:
     accounts = await ledger.accounts_of_cards(tx, [world.card.id])
     return next(account for account in accounts if account.kind is AccountKind.POINTS)
+
+
+async def test_no_account_holds_or_owes_more_than_can_be_counted(
+    database: Database, now: datetime
+) -> None:
+    """FIN-1: 2⁶² either way; what is refused leaves the books as they were."""
+    world = await database.run(small_world, now=now)
+    earning = await database.run(earn, world, BALANCE_MAX, None, now)
+    with pytest.raises(ledger.BalanceTooLarge):
+        await database.run(earn, world, 1, None, now)
+    spending = await database.run(spend, world, BALANCE_MAX, now)
+    await database.run(earn, world, 1, None, now)
+    with pytest.raises(ledger.BalanceTooLarge):
+        await database.run(give_back, world, spending, now)
+    await database.run(claw_back, world, earning, BALANCE_MAX, now)
+    assert await database.read(state, world) == (0, BALANCE_MAX - 1, [])
+    await database.run(claw_back, world, earning, 1, now)
+    with pytest.raises(ledger.BalanceTooLarge):
+        await database.run(claw_back, world, earning, 1, now)
+    assert await database.read(state, world) == (0, BALANCE_MAX, [])
+    assert await database.scan(ledger.check) == []
 
 
 async def state(tx: Transaction, world: SmallWorld) -> tuple[int, int, list[int]]:

@@ -34,11 +34,11 @@ pytestmark = pytest.mark.anyio
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 EVENTS = """subscription { memberEvents { __typename
+  ... on Listening { at }
   ... on CodeScanned { at scanId storeName terminalName }
   ... on PurchaseRecorded { at purchase { id pointsEarned total { amount } refunds { reason } } }
   ... on PurchaseRefunded { at purchase { id refunded { amount } refunds { reason } } } } }"""
 SILENCE_S = 0.3
-PROBES_MAX = 30
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Live:
 
     @asynccontextmanager
     async def page(self, member_id: Any = None) -> AsyncIterator["Page"]:
-        """A page of the member's that listens."""
+        """A page of the member's, from when it is heard on."""
         token = await self.member_token(member_id)
         address = f"ws://{self.address}/graphql"
         async with connect(address, subprotocols=[PROTOCOL], proxy=None) as opened:
@@ -102,23 +102,14 @@ class Live:
             await page.send({"type": "connection_init", "payload": {"authorization": token}})
             assert await page.receive() == {"type": "connection_ack"}
             await page.send({"id": "1", "type": "subscribe", "payload": {"query": EVENTS}})
+            first = await page.event()
+            assert first == {"__typename": "Listening", "at": first["at"]}
             yield page
-
-    async def until_heard(self, page: "Page") -> None:
-        """The protocol has no word for "it runs now", so: record until the page hears of it."""
-        for _ in range(PROBES_MAX):
-            purchase_id = await self.record(1)
-            if not await page.hears_nothing():
-                while page.last["purchase"]["id"] != purchase_id:
-                    await page.event()
-                return
-        raise AssertionError("the page never hears anything")
 
 
 @dataclass
 class Page:
     socket: ClientConnection
-    last: Any = None
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.socket.send(orjson.dumps(message).decode())
@@ -131,8 +122,7 @@ class Page:
         message = await self.receive()
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
-        self.last = message["payload"]["data"]["memberEvents"]
-        return self.last
+        return message["payload"]["data"]["memberEvents"]
 
     async def hears_nothing(self) -> bool:
         try:
@@ -167,7 +157,6 @@ async def test_the_page_hears_of_the_scan_and_of_the_payment(running: Live) -> N
     """QRC-3: in their order, each with the object as it is then."""
     shop = running.till.shop
     async with running.page() as page:
-        await running.until_heard(page)
         scanned = await running.scan()
         event = await page.event()
         assert event == {
@@ -213,7 +202,6 @@ async def test_nobody_hears_of_what_was_refused_or_is_anothers(running: Live) ->
         members.create, group_id=till.shop.places.group.id, name=None, now=till.now
     )
     async with running.page() as page, running.page(stranger.id) as other:
-        await running.until_heard(page)
         bill = a_bill(till, 1_000)
         refused = await running.as_staff(
             RECORD, input=bill | {"payments": [{"methodCode": "cash", "amount": 1}]}
@@ -231,8 +219,9 @@ async def test_a_merged_members_page_hears_of_the_survivors_cards(running: Live)
     """IDN-4: an old token still speaks for the same person."""
     merged = await running.till.database.run(a_merged_member, running.till)
     async with running.page(merged.id) as page:
-        await running.until_heard(page)
-        assert page.last["__typename"] == "PurchaseRecorded"
+        purchase_id = await running.record()
+        event = await page.event()
+        assert (event["__typename"], event["purchase"]["id"]) == ("PurchaseRecorded", purchase_id)
 
 
 async def test_news_crosses_processes(running: Live) -> None:
@@ -240,7 +229,6 @@ async def test_news_crosses_processes(running: Live) -> None:
     if running.till.database.dialect_name == "sqlite":
         pytest.skip("SQLite is for one process")
     async with running.page() as page:
-        await running.until_heard(page)
         # The test's own connections: to the server they are another process.
         recorded = await running.till.as_staff(RECORD, input=a_bill(running.till, 1_000))
         assert (await page.event())["purchase"]["id"] == recorded["purchase"]["id"]

@@ -20,7 +20,6 @@ from app.models.cards import CardStatus, CodeScan
 from app.services import cards, member_codes, members, signing_keys
 from resolvers.root import admin_schema
 from tests.factories.cards import (
-    DEVICE,
     SETTINGS,
     Counter,
     a_scheme,
@@ -117,7 +116,7 @@ async def test_reserved_codes_are_those_shown_later_and_signed_for_the_device(
     later = till.later(minutes=29)
     assert (await resolve(later, codes[29]["value"]))["card"]["id"] == till.card_id
     claims = await claims_of(till, found["signature"])
-    assert claims["sid"] == type_id("ses", DEVICE)
+    assert claims["sid"] == type_id("ses", till.shop.member.id)
     assert claims["card"] == till.card_id
     assert [code for code, _, _ in claims["codes"]] == [each["value"] for each in codes]
     assert datetime.fromtimestamp(claims["exp"], UTC).isoformat() == codes[-1]["validUntil"]

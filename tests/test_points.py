@@ -9,10 +9,12 @@ from app.core.ids import new_id, type_id
 from app.models.cards import Card
 from app.models.ledger import PostingKind, SystemAccount
 from app.models.sessions import PrincipalKind
-from app.services import cards, ledger
+from app.services import cards, ledger, members
 from app.services import points as points_service
+from app.services.merges import merging
 from tests.factories.cards import Counter, a_scheme, counter
-from tests.factories.ledger import account
+from tests.factories.ledger import account, nothing_moves
+from tests.factories.member_cards import a_card
 from tests.factories.purchases import purchase_of, record, refund
 
 pytestmark = pytest.mark.anyio
@@ -198,12 +200,54 @@ async def test_the_card_shows_every_movement(till: Counter) -> None:
 
 
 async def test_the_largest_bill_at_the_highest_rate_stays_whole(till: Counter) -> None:
-    """Integers only: 10¹³ × 10⁴ fits 64 bits, and SQLite does not go on in floating point."""
+    """Integers only: a card holds thousands of such bills' 10¹⁵ points."""
     card = await till.database.run(rich_card, till)
     card_id = type_id("card", card.id)
-    largest = 10_000_000_000_000
+    largest = 100_000_000_000
     for _ in range(2):
-        assert (await record(till, largest, cardId=card_id))["pointsEarned"] == 10**17
-    assert (await account(till.database, card.id)).balance == 2 * 10**17
+        assert (await record(till, largest, cardId=card_id))["pointsEarned"] == 10**15
+    assert (await account(till.database, card.id)).balance == 2 * 10**15
     assert await till.database.scan(ledger.check) == []
     assert await record(till, largest + 1, cardId=card_id) == "BAD_USER_INPUT"
+
+
+async def test_a_balance_that_could_not_be_counted_is_refused(till: Counter) -> None:
+    """FIN-1: up to 2⁶², and not a point more; the card can still be refunded."""
+    purchase_id = await purchase_of(till, 1_000)
+    await till.database.run(
+        a_card, member_id=till.shop.member.id, scheme=till.shop.scheme, points=2**62 - 5,
+        now=till.now,
+    )  # fmt: skip
+    assert await points(till) == (2**62, 0)
+    async with nothing_moves(till.database):
+        assert await record(till, 200) == {"__typename": "BalanceTooLarge"}
+    assert (await record(till, 199))["pointsEarned"] == 0
+    assert (await refund(till, purchase_id, 1_000))["refund"]["pointsTaken"] == 5
+    assert (await record(till, 200))["pointsEarned"] == 1
+
+
+async def test_the_card_shows_the_movements_of_cards_it_absorbed(till: Counter) -> None:
+    """IDN-4: what was earned before the merge is still there to read, by both sides."""
+    other = await till.database.run(
+        members.create, group_id=till.shop.places.group.id, name=None, now=till.now
+    )
+    absorbed = await till.database.run(
+        cards.open_card, member=other, scheme=till.shop.scheme, store_id=None, now=till.now
+    )
+    await record(till, 400, cardId=type_id("card", absorbed.id))
+    await record(till, 1_000)
+    await till.database.run(
+        merging.join_records, survivor_id=till.shop.member.id, loser_id=other.id, now=till.now
+    )
+    await record(till, 600)
+    earned = [("EARN", 3), ("EARN", 5), ("EARN", 2)]
+    merged = {("MERGE", 2), ("MERGE", -2)}
+    for ask in (till.as_member, till.as_staff):
+        first = (await ask(LINES, id=till.card_id, first=3))["ledger"]
+        assert first["totalCount"] == 5
+        after = first["pageInfo"]["endCursor"]
+        last = (await ask(LINES, id=till.card_id, first=3, after=after))["ledger"]
+        nodes = [edge["node"] for page in (first, last) for edge in page["edges"]]
+        found = [(node["cause"], node["amount"]) for node in nodes]
+        assert [found[0], *found[3:]] == earned
+        assert set(found[1:3]) == merged

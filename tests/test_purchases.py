@@ -7,14 +7,19 @@ from typing import Any
 import pytest
 from sqlmodel import func, select
 
-from app.core.db import Database, statement
-from app.core.ids import new_id, type_id
+from app.core.db import Database, Transaction, statement
+from app.core.ids import new_id, parse_type_id, type_id
 from app.models.purchases import Purchase, PurchaseRefund
+from app.models.staff import Permission
 from app.services import cards, ledger, members
+from app.services.purchases import REFUNDS_MAX, new_refund
 from resolvers.root import admin_schema
 from tests.factories.cards import Counter, a_scheme, counter
 from tests.factories.ledger import account, nothing_moves
+from tests.factories.member_cards import a_card
+from tests.factories.member_codes import CODE
 from tests.factories.organisation import places
+from tests.factories.partners import partner, principal_of
 from tests.factories.purchases import RECORD, REFUND, a_bill, purchase_of, record, refund
 from tests.factories.reading import one
 from tests.factories.staff import employee
@@ -106,6 +111,95 @@ async def test_a_cards_purchases_come_in_pages(till: Counter) -> None:
     assert last["pageInfo"]["hasNextPage"] is False
 
 
+HISTORY = """
+  purchases(first: $first, after: $after) {
+    totalCount pageInfo { hasNextPage endCursor } edges { node { orderNumber } } }
+  ledger(first: $first, after: $after) {
+    totalCount pageInfo { hasNextPage endCursor } edges { node { amount store { name } } } }"""
+HISTORY_OF = f"""query ($id: ID!, $first: Int! = 20, $after: String) {{
+  card(id: $id) {{ {HISTORY} }} }}"""
+HISTORY_BY_CODE = f"""mutation (
+  $terminal: ID!, $code: String!, $key: String!, $first: Int! = 20, $after: String) {{
+  memberCodeResolve(input: {{terminalId: $terminal, code: $code, requestKey: $key}}) {{
+    ... on MemberCodeResolved {{ card {{ {HISTORY} }} }} }} }}"""
+
+
+def orders_of(card: Any) -> tuple[int, list[str]]:
+    found = card["purchases"]
+    return found["totalCount"], [edge["node"]["orderNumber"] for edge in found["edges"]]
+
+
+def amounts_of(card: Any) -> tuple[int, list[int]]:
+    found = card["ledger"]
+    return found["totalCount"], [edge["node"]["amount"] for edge in found["edges"]]
+
+
+async def drinks_of_two_brands(till: Counter) -> None:
+    """Coffee earns 1 and 3, tea 2 and 4; a thousand came online."""
+    for number, total in ((1, 200), (2, 400), (3, 600), (4, 800)):
+        terminal = till.terminal_id if number % 2 else till.other_terminal_id
+        await record(till, total, terminalId=terminal, orderNumber=str(number))
+    await till.database.run(
+        a_card, member_id=till.shop.member.id, scheme=till.shop.scheme, points=1_000, now=till.now
+    )
+
+
+async def test_a_cards_history_is_read_where_the_asker_works(till: Counter) -> None:
+    """ORG-1: through a card no more is seen than directly, in lists, pages and counts."""
+    await drinks_of_two_brands(till)
+    for ask in (till.as_member, till.as_staff):
+        card = await ask(HISTORY_OF, id=till.card_id)
+        assert orders_of(card) == (4, ["4", "3", "2", "1"])
+        assert amounts_of(card) == (5, [1_000, 4, 3, 2, 1])
+    cashier = till.shop.cashier
+    card = await till.as_staff(HISTORY_OF, who=cashier, id=till.card_id)
+    assert orders_of(card) == (2, ["3", "1"])
+    assert amounts_of(card) == (2, [3, 1])
+    for kind, number in (("purchases", orders_of), ("ledger", amounts_of)):
+        page = await till.as_staff(HISTORY_OF, who=cashier, id=till.card_id, first=1)
+        assert page[kind]["pageInfo"]["hasNextPage"] is True
+        after = page[kind]["pageInfo"]["endCursor"]
+        rest = await till.as_staff(HISTORY_OF, who=cashier, id=till.card_id, first=1, after=after)
+        assert rest[kind]["pageInfo"]["hasNextPage"] is False
+        assert number(rest)[1] in (["1"], [1])  # type: ignore[operator]
+    of_brand = await till.database.run(
+        employee, node=till.shop.places.tea, role="support", now=till.now
+    )
+    card = await till.as_staff(HISTORY_OF, who=of_brand, id=till.card_id)
+    assert (orders_of(card), amounts_of(card)) == ((2, ["4", "2"]), (2, [4, 2]))
+
+
+async def test_what_a_cards_scheme_belongs_to_sees_what_happened_at_no_store(
+    till: Counter,
+) -> None:
+    """ORG-1: the coffee store's own scheme is its cashier's, whatever came online included."""
+    scheme = await till.database.run(a_scheme, perspective=till.shop.store, now=till.now)
+    card = await till.database.run(
+        a_card, member_id=till.shop.member.id, scheme=scheme, points=7, now=till.now
+    )
+    shown = await till.as_staff(HISTORY_OF, who=till.shop.cashier, id=type_id("card", card.id))
+    assert amounts_of(shown) == (1, [7])
+
+
+async def test_a_partner_reads_no_more_through_a_scan(till: Counter) -> None:
+    """EVT-1, QRC-3: scopes and stores hold for what is nested, too."""
+    await drinks_of_two_brands(till)
+
+    async def by_code(scopes: list[Permission], minutes: int) -> Any:
+        client = await till.database.run(partner, node=till.shop.store, scopes=scopes, now=till.now)
+        then = till.later(minutes=minutes)
+        code = (await then.as_member(CODE, card=till.card_id))["value"]
+        asked = {"terminal": till.terminal_id, "code": code, "key": "k"}
+        principal = principal_of(client.client, now=then.now)
+        return await then.ask(admin_schema, HISTORY_BY_CODE, principal, asked)
+
+    assert await by_code([Permission.CODES_RESOLVE], 0) == "FORBIDDEN"
+    assert await by_code([Permission.CODES_RESOLVE, Permission.CARDS_READ], 1) == "FORBIDDEN"
+    found = await by_code([Permission.CODES_RESOLVE, Permission.PURCHASES_READ], 2)
+    assert orders_of(found["card"]) == (2, ["3", "1"])
+    assert amounts_of(found["card"]) == (2, [3, 1])
+
+
 # Exactly once
 
 
@@ -184,6 +278,11 @@ def paying(**payments: int) -> dict[str, Any]:
         (paying(cash=1_001, card=-1), "BAD_USER_INPUT"),
         (paying(cash=1_000, card=0), "BAD_USER_INPUT"),
         ({"payments": [{"methodCode": "cash", "amount": 1}] * 21}, "BAD_USER_INPUT"),
+        # A sum that GraphQL's 64 bits could not carry is never made.
+        (paying(cash=2**63 - 1, card=2**63 - 1), "BAD_USER_INPUT"),
+        (paying(cash=10**11 + 1), "BAD_USER_INPUT"),
+        (paying(cash=10**11), {"__typename": "PaymentsDoNotAddUp", "shortBy": 1_000 - 10**11}),
+        ({"total": {"amount": 10**11 + 1, "currency": "CNY"}}, "BAD_USER_INPUT"),
         (
             {"total": {"amount": 1_000, "currency": "USD"}},
             {"__typename": "WrongCurrency", "expected": "CNY"},
@@ -363,6 +462,44 @@ async def test_a_refund_that_cannot_be_is_refused_and_leaves_no_trace(
     purchase_id = await purchase_of(till, 1_000)
     async with nothing_moves(till.database):
         assert await refund(till, purchase_id, 100, **change) == answer
+
+
+async def many_refunds(tx: Transaction, till: Counter, purchase_id: str, number: int) -> None:
+    of = parse_type_id("pur", purchase_id)
+    await tx.insert(
+        *(
+            new_refund(
+                purchase_id=of, amount=1, points_taken=0, reason="Spilt", refunded_at=till.now
+            )
+            for _ in range(number)
+        )
+    )
+
+
+async def test_a_purchase_is_refunded_so_often_and_no_more(till: Counter) -> None:
+    """So that all refunds of one can be shown."""
+    purchase_id = await purchase_of(till, 1_000)
+    await till.database.run(many_refunds, till, purchase_id, REFUNDS_MAX - 1)
+    last = await refund(till, purchase_id, 1, requestKey="last")
+    assert len(last["purchase"]["refunds"]) == REFUNDS_MAX
+    async with nothing_moves(till.database):
+        assert await refund(till, purchase_id, 1) == {"__typename": "TooManyRefunds"}
+        assert (await refund(till, purchase_id, 1, requestKey="last"))["replayed"] is True
+
+
+async def test_no_purchase_hides_the_refunds_of_another(till: Counter) -> None:
+    """Each shows all of its own, however many those beside it have."""
+    purchase_ids = [await purchase_of(till, 1_000) for _ in range(4)]
+    for purchase_id in purchase_ids[:3]:
+        await till.database.run(many_refunds, till, purchase_id, REFUNDS_MAX)
+    await refund(till, purchase_ids[3], 1)
+    shown = await till.as_member(
+        """query ($id: ID!) { card(id: $id) {
+          purchases { edges { node { refunds { id } } } } } }""",
+        id=till.card_id,
+    )
+    nodes = [edge["node"] for edge in shown["purchases"]["edges"]]
+    assert [len(node["refunds"]) for node in nodes] == [1, *[REFUNDS_MAX] * 3]
 
 
 async def test_refunding_needs_its_own_permission(till: Counter) -> None:

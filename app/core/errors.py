@@ -22,7 +22,7 @@ class RequestError(Exception):
 
 
 class BadInput(RequestError):
-    """A value of the right GraphQL type that still cannot be meant: a malformed id, a bad cursor."""
+    """A value of the right type that still cannot be meant: a malformed id, a bad cursor."""
 
     code = "BAD_USER_INPUT"
 

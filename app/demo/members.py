@@ -4,8 +4,8 @@ What a member has: a name, gender and region, often a birthday; a phone and an O
 mini-program, some an e-mail address; and one card with its four accounts, numbered and dated by
 when they joined. The first `Plan.regulars` of them come often, six purchases each on average, and
 one in four of those brought stored value and growth from the system before. Of everybody after
-them seven in ten have not bought anything yet and the rest comes twice on average, one in twenty
-ten times or more. A purchase has its payments, and the posting, entries and lot of its points.
+them three in four have not bought anything yet, one in five has once or twice, and one in twenty
+ten times. A purchase has its payments, and the posting, entries and lot of its points.
 
 The rows of one member lie together on the disk, which is kinder to a cache than a year of real
 life. Apart from nonces and keyed hashes everything follows from the plan: the same seed and day

@@ -22,7 +22,9 @@ class Purchase(Row, table=True):
         UniqueConstraint("store_id", "order_number"),
         Index("ix_purchases_card", "card_id", "id"),
         CheckConstraint("total_amount >= 0 AND net_amount >= 0", name="amounts"),
-        CheckConstraint("refunded_amount >= 0 AND refunded_amount <= total_amount", name="refunded"),
+        CheckConstraint(
+            "refunded_amount >= 0 AND refunded_amount <= total_amount", name="refunded"
+        ),
     )
 
     group_id: UUID = Field(foreign_key="nodes.id")

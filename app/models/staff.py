@@ -27,6 +27,7 @@ class Permission(StrEnum):
     MEMBERS_WRITE = "members:write"
     MEMBERS_UNMASK = "members:unmask"
     CARDS_READ = "cards:read"
+    CARDS_ISSUE = "cards:issue"
     CARDS_WRITE = "cards:write"
     CODES_RESOLVE = "codes:resolve"
     PURCHASES_READ = "purchases:read"

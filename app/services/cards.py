@@ -8,7 +8,16 @@ from uuid import UUID
 from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, any_of, changed_copy, light, statement, upsert, values_of
+from app.core.db import (
+    Transaction,
+    TransientFailure,
+    any_of,
+    changed_copy,
+    light,
+    statement,
+    upsert,
+    values_of,
+)
 from app.core.db.statements import every_column
 from app.core.errors import DomainError
 from app.core.texts import checked_text
@@ -18,6 +27,7 @@ from app.models.organisation import Node
 from app.models.staff import Permission
 from app.services import audit, ledger, members, organisation, schemes
 from app.services.actors import Actor
+from app.services.members import Bearer
 
 SERIAL_FIRST, SERIAL_LAST = 100_000_000, 999_999_999
 SERIAL_TRIES_MAX = 8
@@ -25,6 +35,10 @@ NUMBER_DIGITS = 10
 REASON_CHARS_MAX = 200
 
 cards_by_id = statement(select(Card).where(any_of(col(Card.id), "ids")), into=Card)
+# FOR SHARE: many may earn and spend at once, whoever changes its status waits for them.
+lock_card = statement(
+    select(Card).where(col(Card.id) == bindparam("card_id")).with_for_update(read=True), into=Card
+)
 card_by_number = statement(select(Card).where(col(Card.number) == bindparam("number")), into=Card)
 cards_of_members = statement(
     select(Card)
@@ -109,6 +123,20 @@ async def living(tx: Transaction, card_id: UUID) -> Card:
     return card
 
 
+async def locked(tx: Transaction, card: Card) -> Card:
+    """A living card as it is now, and stays until this transaction ends: nobody closes, freezes,
+    merges or parts it.
+
+    What moves value for a holder reads the card like this before its accounts, and judges the
+    status it finds (`require_usable`). One that was merged meanwhile is looked for again.
+    """
+    found = await tx.one(lock_card, card_id=card.id)
+    assert found is not None, "cards are never deleted"
+    if found.status is CardStatus.MERGED or found.member_id != card.member_id:
+        raise TransientFailure("a card was merged or parted meanwhile")
+    return found
+
+
 async def of_members(tx: Transaction, member_ids: list[UUID]) -> dict[UUID, list[Card]]:
     """Each living member's cards, oldest first."""
     found: dict[UUID, list[Card]] = {member_id: [] for member_id in member_ids}
@@ -136,7 +164,10 @@ async def absorbed(tx: Transaction, card_ids: list[UUID]) -> dict[UUID, list[Car
 
 async def own(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card:
     """A card of the signed-in member; somebody else's is `CardNotFound` too."""
-    member = await members.signed_in(tx, member_id)
+    return await _of(tx, await members.signed_in(tx, member_id), card_id)
+
+
+async def _of(tx: Transaction, member: Member, card_id: UUID) -> Card:
     card = await living(tx, card_id)
     if card.member_id != member.id:
         raise CardNotFound
@@ -205,9 +236,9 @@ async def require_store(tx: Transaction, card: Card, store: Node) -> Scheme:
     return scheme
 
 
-async def join(tx: Transaction, *, member_id: UUID, scheme_id: UUID, now: datetime) -> Card:
+async def join(tx: Transaction, *, bearer: Bearer, scheme_id: UUID, now: datetime) -> Card:
     """A member opens a card themselves; one they already have is the answer (CRD-2, CRD-9)."""
-    member = await members.signed_in(tx, member_id)
+    member = await members.acting(tx, bearer, now=now)
     scheme = await schemes.scheme(tx, group_id=member.group_id, scheme_id=scheme_id)
     if not scheme.is_open_to_join:
         raise schemes.SchemeClosed
@@ -237,8 +268,8 @@ async def open_at_terminal(
     `NotAtThisStore`.
     """
     _, store = await organisation.terminal(tx, terminal_id)
-    actor.require(Permission.CARDS_WRITE, store)
-    member = await members.living(tx, member_id)
+    actor.require(Permission.CARDS_ISSUE, store)
+    member = await members.locked(tx, member_id)
     if member.group_id != store.group_id or member.status is not MemberStatus.ACTIVE:
         raise members.MemberNotFound
     scheme = await schemes.scheme(tx, group_id=store.group_id, scheme_id=scheme_id)
@@ -295,9 +326,9 @@ async def issue_card(
     raise AssertionError("no free serial number: see SERIAL_FIRST and SERIAL_LAST")
 
 
-async def report_lost(tx: Transaction, *, member_id: UUID, card_id: UUID) -> Card:
+async def report_lost(tx: Transaction, *, bearer: Bearer, card_id: UUID, now: datetime) -> Card:
     """A member reports a card lost; finding it again is the staff's to believe (CRD-3)."""
-    card = await own(tx, member_id=member_id, card_id=card_id)
+    card = await _of(tx, await members.acting(tx, bearer, now=now), card_id)
     return await _move_status(tx, card, CardStatus.LOST)
 
 

@@ -17,9 +17,10 @@ from app.core.errors import DomainError
 from app.models.cards import Card, ConsumptionVerification
 from app.models.identities import CodeChannel, CodePurpose, IdentityKind
 from app.models.members import Member
-from app.models.organisation import Node
+from app.models.organisation import Node, Terminal
 from app.models.staff import Permission
 from app.services import (
+    audit,
     cards,
     identities,
     members,
@@ -56,7 +57,9 @@ clear_failures = statement(
 
 
 class PinWrong(DomainError):
-    """A wrong PIN, or none was set; the guess counted when it began."""
+    """A wrong PIN, or none was set; the guess counted when it began, and is on record."""
+
+    keeps_changes = True
 
     def __init__(self, tries_left: int) -> None:
         self.tries_left = tries_left
@@ -64,7 +67,12 @@ class PinWrong(DomainError):
 
 
 class PinLocked(DomainError):
-    """Five wrong PINs: only setting a new one, proven by a code, opens the card again."""
+    """Five wrong PINs: only setting a new one, proven by a code, opens the card again.
+
+    That somebody tried is on record.
+    """
+
+    keeps_changes = True
 
     def __init__(self) -> None:
         super().__init__("The PIN is locked. The member can set a new one in the app.")
@@ -85,14 +93,31 @@ class PinTooSimple(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
+class AtTerminal:
+    """A card at a till, and who works there."""
+
+    actor: Actor
+    terminal: Terminal
+    store: Node
+    card: Card
+
+    async def record(self, tx: Transaction, action: str, now: datetime, **details: str) -> None:
+        """Write down what was done with the card (SEC-3)."""
+        await audit.record(
+            tx, self.actor, action, object_kind="card", object_id=self.card.id,
+            node_id=self.store.id, now=now, terminal=self.terminal.id, **details,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class PinCheck:
     """What a guess is compared with, outside any transaction: hashing takes its time.
 
     The card is as it was after this guess was counted.
     """
 
+    at: AtTerminal
     card: Card
-    store: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +169,12 @@ async def begin_pin(
     tx: Transaction, actor: Actor, *, terminal_id: UUID, card_id: UUID, now: datetime
 ) -> PinCheck:
     """Count a PIN typed at a terminal; what it is to be compared with. Raises `PinLocked`."""
-    card, store = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
-    counted = await tx.one(count_try, card_id=card.id)
+    at = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
+    counted = await tx.one(count_try, card_id=at.card.id)
     if counted is None:
+        await at.record(tx, "card.verify_pin", now, outcome="locked")
         raise PinLocked
-    return PinCheck(counted, store)
+    return PinCheck(at, counted)
 
 
 async def finish_pin(
@@ -159,7 +185,9 @@ async def finish_pin(
     if is_right and await tx.changed(
         clear_failures, card_id=check.card.id, seen_hash=check.card.pin_hash
     ):
-        return await _verified(tx, card=check.card, store=check.store, now=now)
+        await check.at.record(tx, "card.verify_pin", now, outcome="verified")
+        return await _verified(tx, check.at, now=now)
+    await check.at.record(tx, "card.verify_pin", now, outcome="wrong")
     raise PinWrong(PIN_FAILURES_MAX - check.card.pin_failures)
 
 
@@ -173,16 +201,18 @@ async def send_code(
     now: datetime,
 ) -> verification_codes.Sent:
     """Send the member a code to say at the till. Raises `NoPhone`, `CodesTooOften`."""
-    card, _ = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
-    return await verification_codes.send(
+    at = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
+    sent = await verification_codes.send(
         tx,
-        group_id=card.group_id,
+        group_id=at.card.group_id,
         channel=CodeChannel.SMS,
         purpose=CodePurpose.CONSUME,
-        target=await _phone(tx, card),
+        target=await _phone(tx, at.card),
         address=address,
         now=now,
     )
+    await at.record(tx, "card.send_code", now)
+    return sent
 
 
 async def verify_code(
@@ -196,17 +226,22 @@ async def verify_code(
     now: datetime,
 ) -> Verification:
     """Verify by the code the member was sent. Raises `CodeWrong`, `NoPhone`."""
-    card, store = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
-    await verification_codes.prove(
-        tx,
-        channel=CodeChannel.SMS,
-        purpose=CodePurpose.CONSUME,
-        target=await _phone(tx, card),
-        code=code,
-        address=address,
-        now=now,
-    )
-    return await _verified(tx, card=card, store=store, now=now)
+    at = await _at_terminal(tx, actor, terminal_id=terminal_id, card_id=card_id, now=now)
+    try:
+        await verification_codes.prove(
+            tx,
+            channel=CodeChannel.SMS,
+            purpose=CodePurpose.CONSUME,
+            target=await _phone(tx, at.card),
+            code=code,
+            address=address,
+            now=now,
+        )
+    except verification_codes.CodeWrong:  # which is kept as a try that counts
+        await at.record(tx, "card.verify_code", now, outcome="wrong")
+        raise
+    await at.record(tx, "card.verify_code", now, outcome="verified")
+    return await _verified(tx, at, now=now)
 
 
 async def require_verified(
@@ -226,15 +261,15 @@ async def require_verified(
 
 async def _at_terminal(
     tx: Transaction, actor: Actor, *, terminal_id: UUID, card_id: UUID, now: datetime
-) -> tuple[Card, Node]:
-    _, store = await organisation.terminal(tx, terminal_id)
+) -> AtTerminal:
+    terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.CODES_RESOLVE, store)
     card = await cards.living(tx, card_id)
     if card.group_id != store.group_id:
         raise cards.CardNotFound
     cards.require_usable(card, now)
     await cards.require_store(tx, card, store)
-    return card, store
+    return AtTerminal(actor, terminal, store, card)
 
 
 async def _phone(tx: Transaction, card: Card) -> str:
@@ -245,8 +280,8 @@ async def _phone(tx: Transaction, card: Card) -> str:
     raise NoPhone
 
 
-async def _verified(tx: Transaction, *, card: Card, store: Node, now: datetime) -> Verification:
-    payload = {"card": str(card.id), "store": str(store.id)}
+async def _verified(tx: Transaction, at: AtTerminal, *, now: datetime) -> Verification:
+    payload = {"card": str(at.card.id), "store": str(at.store.id)}
     secret = await tickets.issue(
         tx, purpose=TICKET_PURPOSE, payload=payload, now=now, life=VERIFICATION_LIFE
     )

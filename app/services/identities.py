@@ -8,12 +8,13 @@ from uuid import UUID
 from sqlalchemy import bindparam
 from sqlmodel import col, delete, select
 
-from app.core.db import Transaction, any_of, light, statement
-from app.core.errors import DomainError
+from app.core.db import Transaction, TransientFailure, any_of, light, statement
+from app.core.errors import DomainError, Unauthenticated
 from app.core.personal import index_of
 from app.models.identities import Identity, IdentityKind
-from app.models.members import Member
+from app.models.members import Member, MemberStatus
 from app.services import members
+from app.services.members import Bearer
 
 PROOFS_AT_ONCE_MAX = 8
 
@@ -44,6 +45,13 @@ by_members = statement(
     .where(any_of(col(Identity.member_id), "member_ids"))
     .order_by(col(Identity.id)),
     into=Identity,
+)
+owned_by = statement(
+    select(Identity.id).where(
+        col(Identity.id) == bindparam("identity_id"),
+        col(Identity.member_id) == bindparam("member_id"),
+    ),
+    into=UUID,
 )
 remove_one = statement(
     delete(Identity).where(
@@ -91,8 +99,8 @@ class SignedIn:
 
     member: Member
     is_new: bool
-    others: tuple[UUID, ...]
-    """Members that own some of the proofs too: the same person twice, to be offered a merge."""
+    others: tuple[Identity, ...]
+    """Proofs that lead to other members: the same person twice, to be offered a merge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +112,20 @@ class Bound:
 class Taken:
     """The proof belongs to another member already."""
 
-    member_id: UUID
+    identity: Identity
 
 
 async def find(tx: Transaction, *, group_id: UUID, proofs: Sequence[Proof]) -> list[Identity]:
-    """The identities of these proofs that somebody owns."""
+    """The identities of these proofs that somebody owns, the strongest first."""
     assert len(proofs) <= PROOFS_AT_ONCE_MAX
-    return await tx.all(by_indexes, group_id=group_id, indexes=[p.index for p in proofs])
+    owned = await tx.all(by_indexes, group_id=group_id, indexes=[p.index for p in proofs])
+    return sorted(owned, key=lambda identity: STRONGEST_FIRST.index(identity.kind))
+
+
+async def owns(tx: Transaction, *, member_id: UUID, identity_id: UUID) -> bool:
+    """Whether this identity leads to this member now."""
+    found = await tx.one(owned_by, identity_id=identity_id, member_id=member_id)
+    return found is not None
 
 
 async def sign_in(
@@ -129,21 +144,26 @@ async def sign_in(
     """
     assert proofs
     owned = await find(tx, group_id=group_id, proofs=proofs)
-    owned.sort(key=lambda identity: STRONGEST_FIRST.index(identity.kind))
     if owned:
-        member = await members.signed_in(tx, owned[0].member_id)
+        member = await members.locked(tx, owned[0].member_id)
+        # Again, now that the owner can neither go nor give a proof away.
+        owned = await find(tx, group_id=group_id, proofs=proofs)
+        if not owned or owned[0].member_id != member.id:
+            raise TransientFailure("the proofs lead to somebody else since")
+        if member.status is not MemberStatus.ACTIVE:
+            raise Unauthenticated("This account is closed.")
     else:
         member = await members.create(tx, group_id=group_id, name=name, now=now)
     known = {identity.value_index for identity in owned}
     await tx.insert(*(_identity(member, p, now) for p in proofs if p.index not in known))
-    others = dict.fromkeys(i.member_id for i in owned if i.member_id != member.id)
-    return SignedIn(member=member, is_new=not owned, others=tuple(others))
+    others = tuple(identity for identity in owned if identity.member_id != member.id)
+    return SignedIn(member=member, is_new=not owned, others=others)
 
 
 async def bind(tx: Transaction, *, member: Member, proof: Proof, now: datetime) -> Bound | Taken:
-    """Give a member another identity; a new phone or e-mail replaces the earlier one (IDN-2)."""
+    """Give a locked member another identity; a new phone or e-mail replaces the earlier (IDN-2)."""
     for owned in await find(tx, group_id=member.group_id, proofs=[proof]):
-        return Bound(owned) if owned.member_id == member.id else Taken(owned.member_id)
+        return Bound(owned) if owned.member_id == member.id else Taken(owned)
     if proof.kind in (IdentityKind.PHONE, IdentityKind.EMAIL):
         for earlier in await of_member(tx, member_id=member.id):
             if earlier.kind is proof.kind:
@@ -153,9 +173,9 @@ async def bind(tx: Transaction, *, member: Member, proof: Proof, now: datetime) 
     return Bound(identity)
 
 
-async def unbind(tx: Transaction, *, member_id: UUID, identity_id: UUID) -> Member:
-    """Remove an identity. Raises `IdentityNotFound`, `LastIdentity`."""
-    member = await members.signed_in(tx, member_id)
+async def unbind(tx: Transaction, *, bearer: Bearer, identity_id: UUID, now: datetime) -> Member:
+    """Remove an identity. Raises `IdentityNotFound`, `LastIdentity`, `SignInAgain`."""
+    member = await members.acting_recently(tx, bearer, now=now)
     owned = await of_member(tx, member_id=member.id)
     if identity_id not in {identity.id for identity in owned}:
         raise IdentityNotFound

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 
 from app.core.db import Transaction, every_column, light, statement, upsert, values_of
 from app.core.errors import TooManyRequests
@@ -20,6 +20,14 @@ count_one = upsert(
         .returning(col(RateCount.count))
     ),
     into=int,
+)
+take_back_one = statement(
+    update(RateCount)
+    .where(
+        col(RateCount.subject) == bindparam("subject_of"),
+        col(RateCount.window_start) == bindparam("window_of"),
+    )
+    .values(count=col(RateCount.count) - 1)
 )
 count_now = statement(
     select(RateCount.count).where(
@@ -45,6 +53,13 @@ async def spend(
     """Count one event; raise `TooManyRequests` when the window has seen more than allowed."""
     if await count(tx, subject=subject, window=window, now=now) > at_most:
         raise too_many(now, window)
+
+
+async def take_back(tx: Transaction, *, subject: str, window: timedelta, now: datetime) -> None:
+    """Undo one `count` of the same transaction: the event turned out to be none that counts."""
+    await tx.changed(
+        take_back_one, subject_of=_hidden(subject), window_of=_window_start(now, window)
+    )
 
 
 async def seen(tx: Transaction, *, subject: str, window: timedelta, now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -20,6 +20,10 @@ from app.services.actors import Actor
 WRONG_CODES_WINDOW = timedelta(minutes=10)
 WRONG_CODES_MAX = 30
 """Per terminal and window. Guessing is hopeless anyway; this makes it visible and boring."""
+
+REPLAY_LIFE = timedelta(minutes=10)
+"""How long a till that lost the answer may ask again: what is answered is the card as it is then,
+which a scan of long ago is no reason to show."""
 
 card_by_serial = statement(select(Card).where(col(Card.serial) == bindparam("serial")), into=Card)
 # The compare-and-set that makes a code work once, whoever scans it where.
@@ -96,8 +100,8 @@ async def resolve(
 ) -> Resolved:
     """Open a code at a terminal, once (QRC-1, QRC-3).
 
-    The same request key answers again with the same card, so a till that lost the answer may
-    ask once more; the code itself is used up. Raises `CodeRefused`, `CardNotUsable`,
+    For `REPLAY_LIFE` the same request key answers again with the same card, so a till that lost
+    the answer may ask once more; the code itself is used up. Raises `CodeRefused`, `CardNotUsable`,
     `NotAtThisStore`, `TerminalNotFound`, `RequestKeyReused`, `TooManyRequests`.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
@@ -110,11 +114,11 @@ async def resolve(
     )
     # Asked before the code is opened: its minute may be over, the answer still stands.
     if earlier := await requests.answered(tx, request):
-        return await _replayed(tx, earlier)
+        return await _replayed(tx, earlier, now)
     card, step = await _opened(tx, codes=codes, code=code, terminal_id=terminal.id, now=now)
     claim = await requests.claim(tx, request, now=now)
     if claim.is_replay:
-        return await _replayed(tx, claim.answer_id)
+        return await _replayed(tx, claim.answer_id, now)
     living = await cards.living(tx, card.id)
     if living.group_id != store.group_id:
         raise CodeRefused
@@ -144,20 +148,26 @@ async def told(tx: Transaction, *, scan_id: UUID) -> ScanPlace:
 async def _opened(
     tx: Transaction, *, codes: MemberCodes, code: str, terminal_id: UUID, now: datetime
 ) -> tuple[Card, int]:
-    """The card and minute a code hides, by computation alone; a wrong one is counted."""
-    subject = f"wrong-member-codes:{terminal_id}"
-    wrong = await limits.seen(tx, subject=subject, window=WRONG_CODES_WINDOW, now=now)
-    if wrong >= WRONG_CODES_MAX:
-        raise limits.too_many(now, WRONG_CODES_WINDOW)
+    """The card and minute a code hides, by computation alone.
+
+    It counts as wrong before it is looked at, so that of guesses made at once no more are judged
+    than allowed, and a right one is taken back.
+    """
+    wrongs: dict[str, Any] = {
+        "subject": f"wrong-member-codes:{terminal_id}", "window": WRONG_CODES_WINDOW, "now": now,
+    }  # fmt: skip
+    await limits.spend(tx, at_most=WRONG_CODES_MAX, **wrongs)
     opened = codes.open(code, now=now)
     card = await tx.one(card_by_serial, serial=opened.serial) if opened else None
     if opened is None or card is None:
-        await limits.count(tx, subject=subject, window=WRONG_CODES_WINDOW, now=now)
         raise CodeWrong
+    await limits.take_back(tx, **wrongs)
     return card, opened.step
 
 
-async def _replayed(tx: Transaction, scan_id: UUID) -> Resolved:
+async def _replayed(tx: Transaction, scan_id: UUID, now: datetime) -> Resolved:
     scan = await tx.one(scan_by_id, scan_id=scan_id)
     assert scan is not None
+    if now >= scan.scanned_at + REPLAY_LIFE:
+        raise CodeRefused
     return Resolved(scan, await cards.living(tx, scan.card_id), is_replay=True)

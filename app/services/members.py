@@ -1,7 +1,7 @@
 """Members: their record, profile and consents (IDN-8)."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import col, func, select, update
 
-from app.core.db import Transaction, any_of, light, statement
+from app.core.db import Transaction, TransientFailure, any_of, light, statement
 from app.core.errors import BadInput, DomainError, Unauthenticated
 from app.models.members import (
     AttributeDefinition,
@@ -19,10 +19,16 @@ from app.models.members import (
     Member,
     MemberStatus,
 )
+from app.models.sessions import PrincipalKind, Session
 
 ATTRIBUTES_MAX = 48
 CONSENTS_MAX = 200
 OLDEST_AGE_YEARS = 130
+RECENT_SIGN_IN = timedelta(minutes=30)
+"""How long ago somebody may have signed in who takes an account over or away: long enough to wait
+for a code and think a merge over, and a token copied from a device last week is too old for it. A
+session that is refreshed does not become younger. A mini-program signs in again without asking
+anybody, by one wx.login."""
 
 # A merged member's id resolves to the one who lives on, in the same statement.
 living_id = (
@@ -31,6 +37,25 @@ living_id = (
     .scalar_subquery()
 )
 living_member = statement(select(Member).where(col(Member.id) == living_id), into=Member)
+# NO KEY UPDATE, as an UPDATE of the row takes it: writers wait for each other, a merge and a
+# closure wait for them, and rows that only refer to the member do not.
+lock_living_member = statement(
+    select(Member).where(col(Member.id) == living_id).with_for_update(key_share=True), into=Member
+)
+# FOR SHARE: whoever revokes the session waits for what it has begun, and what it begins after
+# that finds it revoked.
+session_start = statement(
+    select(Session.started_at)
+    .where(
+        col(Session.id) == bindparam("session_id"),
+        col(Session.principal_id) == bindparam("member_id"),
+        col(Session.principal_kind) == PrincipalKind.MEMBER,
+        col(Session.revoked_at).is_(None),
+        col(Session.expires_at) > bindparam("now"),
+    )
+    .with_for_update(read=True),
+    into=datetime,
+)
 members_by_id = statement(select(Member).where(any_of(col(Member.id), "ids")), into=Member)
 update_profile = statement(
     update(Member)
@@ -121,6 +146,23 @@ class TooManyAttributes(DomainError):
         super().__init__(f"A group can have at most {ATTRIBUTES_MAX} custom attributes.")
 
 
+class SignInAgain(DomainError):
+    """Signed in too long ago for something that decides whose account it is (`RECENT_SIGN_IN`)."""
+
+    def __init__(self) -> None:
+        super().__init__("Please sign in again to do this.")
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whom an access token speaks for. It says so for minutes after the session has ended, so
+    whatever writes asks `acting` whether the session still lives."""
+
+    member_id: UUID
+    """The id in the token, perhaps that of a record merged since."""
+    session_id: UUID
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileChange:
     """What to change; None leaves a field as it is."""
@@ -148,6 +190,40 @@ async def signed_in(tx: Transaction, member_id: UUID) -> Member:
     return member
 
 
+async def locked(tx: Transaction, member_id: UUID) -> Member:
+    """The living member, whom nobody edits, merges or closes until this transaction ends.
+
+    What writes to a member begins with this, then locks cards by id, then accounts by id, as a
+    merge does. Raises `MemberNotFound`; one that is merged meanwhile is looked for again.
+    """
+    member = await tx.one(lock_living_member, member_id=member_id)
+    if member is None:
+        raise MemberNotFound
+    is_other_record = member.id != member_id
+    if member.status is MemberStatus.MERGED or (
+        # The id led here before the lock was ours; does it still?
+        is_other_record and (await living(tx, member_id)).id != member.id
+    ):
+        raise TransientFailure("a member was merged or parted meanwhile")
+    return member
+
+
+async def acting(tx: Transaction, bearer: Bearer, *, now: datetime) -> Member:
+    """The signed-in member, locked, for an operation that changes something.
+
+    Raises `Unauthenticated` once the session was revoked or the account closed.
+    """
+    return (await _acting(tx, bearer, now))[0]
+
+
+async def acting_recently(tx: Transaction, bearer: Bearer, *, now: datetime) -> Member:
+    """As `acting`, for what decides whose account it is; raises `SignInAgain` too."""
+    member, started_at = await _acting(tx, bearer, now)
+    if started_at < now - RECENT_SIGN_IN:
+        raise SignInAgain
+    return member
+
+
 async def by_ids(tx: Transaction, ids: list[UUID]) -> dict[UUID, Member]:
     return {row.id: row for row in await tx.all(members_by_id, ids=ids)}
 
@@ -159,10 +235,10 @@ async def create(tx: Transaction, *, group_id: UUID, name: str | None, now: date
 
 
 async def change_profile(
-    tx: Transaction, *, member_id: UUID, change: ProfileChange, now: datetime
+    tx: Transaction, *, bearer: Bearer, change: ProfileChange, now: datetime
 ) -> Member:
     """The member edits their own profile (IDN-8). Raises `BirthdayFixed`, `UnknownAttribute`."""
-    member = await signed_in(tx, member_id)
+    member = await acting(tx, bearer, now=now)
     attributes = dict(member.attributes)
     if change.attributes:
         await _require_defined(tx, member.group_id, change.attributes)
@@ -188,10 +264,10 @@ async def change_profile(
 
 
 async def decide_consent(
-    tx: Transaction, *, member_id: UUID, purpose: str, version: str, is_given: bool, now: datetime
+    tx: Transaction, *, bearer: Bearer, purpose: str, version: str, is_given: bool, now: datetime
 ) -> Consent:
     """Write down a decision; earlier ones stay, and the latest of a purpose counts."""
-    member = await signed_in(tx, member_id)
+    member = await acting(tx, bearer, now=now)
     consent = new_consent(
         member_id=member.id, purpose=purpose, version=version, is_given=is_given, decided_at=now
     )
@@ -204,9 +280,7 @@ async def consents(tx: Transaction, *, member_id: UUID) -> list[Consent]:
     return await tx.all(consents_of_member, member_id=member_id)
 
 
-async def consents_in_force(
-    tx: Transaction, member_ids: list[UUID]
-) -> dict[UUID, list[Consent]]:
+async def consents_in_force(tx: Transaction, member_ids: list[UUID]) -> dict[UUID, list[Consent]]:
     """The latest decision of each member about each purpose."""
     found: dict[UUID, list[Consent]] = {member_id: [] for member_id in member_ids}
     for consent in await tx.all(current_consents, member_ids=member_ids):
@@ -246,6 +320,21 @@ async def define_attribute(
     definition = new_definition(group_id=group_id, key=key, name=name, kind=kind, created_at=now)
     await tx.insert(definition)
     return definition
+
+
+async def _acting(tx: Transaction, bearer: Bearer, now: datetime) -> tuple[Member, datetime]:
+    try:
+        member = await locked(tx, bearer.member_id)
+    except MemberNotFound:
+        raise Unauthenticated("This account is closed.") from None
+    if member.status is not MemberStatus.ACTIVE:
+        raise Unauthenticated("This account is closed.")
+    started_at = await tx.one(
+        session_start, session_id=bearer.session_id, member_id=member.id, now=now
+    )
+    if started_at is None:
+        raise Unauthenticated("You have been signed out. Sign in again.")
+    return member, started_at
 
 
 async def _require_defined(tx: Transaction, group_id: UUID, given: dict[str, Any]) -> None:

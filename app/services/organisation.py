@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -65,6 +65,24 @@ nodes_under = statement(
     .order_by(col(Node.id)),
     into=Node,
 )
+
+
+def lies_under(store_id: Any) -> Any:
+    """A condition: the column names a store at or below one of the nodes `node_ids`."""
+    return (
+        select(Node.id)
+        .where(
+            col(Node.id) == store_id,
+            or_(
+                any_of(col(Node.group_id), "node_ids"),
+                any_of(col(Node.brand_id), "node_ids"),
+                any_of(col(Node.id), "node_ids"),
+            ),
+        )
+        .exists()
+    )
+
+
 terminal_by_id = statement(
     select(Terminal).where(col(Terminal.id) == bindparam("terminal_id")), into=Terminal
 )

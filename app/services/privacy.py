@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, or_
 from sqlmodel import col, delete, select, update
 
 from app.core.db import Transaction, any_of, statement
-from app.core.errors import DomainError, Unauthenticated
+from app.core.errors import DomainError
 from app.models.cards import Card, CardStatus, CodeScan
 from app.models.identities import Identity, Merge
 from app.models.ledger import AccountKind, Entry, Lot, Posting, PostingKind, SystemAccount
@@ -19,7 +19,8 @@ from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
 from app.models.sessions import PrincipalKind, Session
 from app.services import identities, ledger, members, requests, schemes, sessions
 from app.services.ledger.sheet import Taken, spending_order
-from app.services.merges.merging import lock_cards, lock_members
+from app.services.members import Bearer
+from app.services.merges.merging import lock_cards
 
 EXPORT_ROWS_MAX = 20_000
 """Of each kind; a document that would need more says that it is not complete."""
@@ -108,6 +109,22 @@ empty_records = statement(
     )
     .values(name=None, gender=None, birthday=None, region=None, attributes=bindparam("nothing"))
 )
+# Those of records merged into this one too: what a device called itself may name its owner.
+empty_devices = statement(
+    update(Session)
+    .where(
+        col(Session.principal_kind) == PrincipalKind.MEMBER,
+        col(Session.principal_id).in_(
+            select(Member.id).where(
+                or_(
+                    col(Member.id) == bindparam("member_id"),
+                    col(Member.merged_into_id) == bindparam("member_id"),
+                )
+            )
+        ),
+    )
+    .values(device="")
+)
 mark_closed = statement(
     update(Member)
     .where(col(Member.id) == bindparam("member_id"))
@@ -116,7 +133,7 @@ mark_closed = statement(
 
 
 class Balance(NamedTuple):
-    """What is on one account, in minor units of a currency or in points."""
+    """What is on one account, in minor units of a currency or in points; negative if it owes."""
 
     kind: AccountKind
     unit: str
@@ -124,11 +141,17 @@ class Balance(NamedTuple):
 
 
 class BalanceLeft(DomainError):
-    """Closing the account would throw away value that the member did not give up."""
+    """Closing would throw away value that the member did not give up, or a debt, which is not
+    theirs to give up: staff clear it."""
 
     def __init__(self, balances: list[Balance]) -> None:
         self.balances = balances
-        super().__init__("There is still value on your cards. Spend it first, or give it up.")
+        self.owes = any(balance.amount < 0 for balance in balances)
+        super().__init__(
+            "A card of yours owes something. Ask a store to clear it first."
+            if self.owes
+            else "There is still value on your cards. Spend it first, or give it up."
+        )
 
 
 async def export(tx: Transaction, *, member_id: UUID, now: datetime) -> dict[str, Any]:
@@ -199,14 +222,15 @@ async def export(tx: Transaction, *, member_id: UUID, now: datetime) -> dict[str
 
 
 async def close(
-    tx: Transaction, *, member_id: UUID, request_key: str, forfeit_balances: bool, now: datetime
+    tx: Transaction, *, bearer: Bearer, request_key: str, forfeit_balances: bool, now: datetime
 ) -> Member:
     """Close the account (IDN-8): value expires, cards end, who it was is forgotten.
 
     The ledger keeps its rows, which name nobody any more; whoever had this phone can register
-    afresh. Raises `BalanceLeft` unless the member gives the value up, `RequestKeyReused`.
+    afresh. Raises `BalanceLeft` unless the member gives the value up and owes nothing,
+    `RequestKeyReused`, `SignInAgain`.
     """
-    member = await members.living(tx, member_id)
+    member = await members.living(tx, bearer.member_id)
     request = requests.Request(
         principal_id=member.id,
         operation="member_close",
@@ -215,19 +239,18 @@ async def close(
     )
     claim = await requests.claim(tx, request, now=now)
     if claim.is_replay:
-        return member
-    # Locked like a merge locks, so that the account cannot be merged away meanwhile.
-    [locked] = await tx.all(lock_members, ids=[member.id])
-    if locked.status is not MemberStatus.ACTIVE:
-        raise Unauthenticated("This account is closed.")
+        return member  # before the session is asked for, which the closure has ended
+    member = await members.acting_recently(tx, bearer, now=now)
     held = await tx.all(lock_cards, member_ids=[member.id])
     left = await _expire_value(tx, held, member, now)
-    if left and not forfeit_balances:
-        raise BalanceLeft(left)  # which rolls the expiry back
+    refusal = BalanceLeft(left)
+    if refusal.owes or (left and not forfeit_balances):
+        raise refusal  # which rolls the expiry back
     await tx.changed(expire_cards, member_id=member.id)
     await tx.changed(remove_identities, member_id=member.id)
     await tx.changed(empty_records, member_id=member.id, nothing={})
     await tx.changed(mark_closed, member_id=member.id, at=now)
+    await tx.changed(empty_devices, member_id=member.id)
     await sessions.revoke_all(tx, principal_id=member.id, why="account_closed", now=now)
     return await members.living(tx, member.id)
 
@@ -235,7 +258,7 @@ async def close(
 async def _expire_value(
     tx: Transaction, held: list[Card], member: Member, now: datetime
 ) -> list[Balance]:
-    """Let every lot expire, one posting a card; what of it was worth something."""
+    """Let every lot expire, one posting a card; what was worth something, and what is owed."""
     left: list[Balance] = []
     for card in held:
         accounts = await ledger.accounts_of_cards(tx, [card.id])
@@ -252,6 +275,8 @@ async def _expire_value(
         )
         sheet = await ledger.Sheet.open(tx, header, [account.id for account in accounts])
         for account in accounts:
+            if account.kind in VALUE and (owed := sheet.account(account.id).debt):
+                left.append(Balance(account.kind, account.unit, -owed))
             # All lots, also those whose time has passed and whose expiry is not yet posted.
             lots = await tx.all(spending_order, account_id=account.id)
             if not lots:

@@ -3,33 +3,35 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from itertools import product
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, light, statement
 from app.core.errors import BadInput, DomainError
 from app.core.money import Money, points_for, proportion_half_up
 from app.core.texts import checked_text
-from app.models.cards import Card
 from app.models.organisation import Node, PaymentMethod
 from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
 from app.models.staff import Permission
-from app.services import audit, cards, live, members, organisation, points, requests
+from app.services import audit, cards, ledger, live, members, organisation, points, requests
 from app.services.actors import Actor
+from app.services.ledger.accounts import own_and_absorbed
 
 PAYMENTS_MAX = 20
 REPORTED_LATE_MAX = timedelta(days=31)
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
-REFUNDS_MAX = 500
+REFUNDS_MAX = 200
+"""Of one purchase, so that all of them can be shown with it."""
 ORDER_NUMBER_CHARS_MAX = 64
 METHOD_CODE_CHARS_MAX = 32
 REASON_CHARS_MAX = 200
-AMOUNT_MAX = 10_000_000_000_000
-"""A bill's total in minor units: far above any, and far enough below what 64 bits hold that
-points never leave them."""
+AMOUNT_MAX = 100_000_000_000
+"""A bill's total in minor units: far above any. At the highest rate it earns 10¹⁵ points, of which
+an account holds thousands of times as many (`ledger.sheet.BALANCE_MAX`)."""
 
 by_id = statement(
     select(Purchase).where(col(Purchase.id) == bindparam("purchase_id")), into=Purchase
@@ -45,26 +47,32 @@ by_order_number = statement(
     ),
     into=Purchase,
 )
-# A card that absorbed others shows their purchases too.
-_of_card = (
-    select(Purchase)
-    .where(
-        col(Purchase.card_id).in_(
-            select(Card.id).where(
-                or_(
-                    col(Card.id) == bindparam("card_id"),
-                    col(Card.merged_into_id) == bindparam("card_id"),
-                )
-            )
-        )
+_newest = select(Purchase).order_by(col(Purchase.id).desc()).limit(bindparam("limit"))
+_count = select(func.count()).select_from(Purchase)
+_earlier = col(Purchase.id) < bindparam("before")
+
+
+def _of_card(has_absorbed: bool, is_scoped: bool) -> list[Any]:
+    """Which purchases are the card's, as far as the asker may see them."""
+    of_card: Any = col(Purchase.card_id) == bindparam("card_id")
+    if has_absorbed:
+        of_card = col(Purchase.card_id).in_(own_and_absorbed)
+    return [of_card, organisation.lies_under(col(Purchase.store_id))] if is_scoped else [of_card]
+
+
+PAGES = {
+    # (the card absorbed others, the asker sees a part, a cursor was given)
+    (has_absorbed, is_scoped, has_cursor): statement(
+        _newest.where(*_of_card(has_absorbed, is_scoped), *([_earlier] if has_cursor else [])),
+        into=Purchase,
     )
-    .order_by(col(Purchase.id).desc())
-)
-newest_of_card = statement(_of_card.limit(bindparam("limit")), into=Purchase)
-of_card_before = statement(
-    _of_card.where(col(Purchase.id) < bindparam("before")).limit(bindparam("limit")), into=Purchase
-)
-count_of_card = statement(_of_card.with_only_columns(func.count()).order_by(None), into=int)
+    for has_absorbed, is_scoped, has_cursor in product((False, True), repeat=3)
+}
+COUNTS = {
+    # (the card absorbed others, the asker sees a part)
+    (has_absorbed, is_scoped): statement(_count.where(*_of_card(has_absorbed, is_scoped)), into=int)
+    for has_absorbed, is_scoped in product((False, True), repeat=2)
+}
 
 
 class Paid(NamedTuple):
@@ -97,9 +105,12 @@ refund_by_id = statement(
 refunds_of = statement(
     select(PurchaseRefund)
     .where(any_of(col(PurchaseRefund.purchase_id), "purchase_ids"))
-    .order_by(col(PurchaseRefund.id))
-    .limit(REFUNDS_MAX),
+    .order_by(col(PurchaseRefund.id)),
     into=PurchaseRefund,
+)
+number_of_refunds = statement(
+    select(func.count()).where(col(PurchaseRefund.purchase_id) == bindparam("purchase_id")),
+    into=int,
 )
 add_refund = statement(
     update(Purchase)
@@ -164,6 +175,13 @@ class RefundTooLarge(DomainError):
         super().__init__("This is more than what is left to refund.")
 
 
+class TooManyRefunds(DomainError):
+    """The purchase was refunded as often as one can be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"This purchase was refunded {REFUNDS_MAX} times already.")
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
     """A part of a bill: the payment method's code and its amount in minor units."""
@@ -191,8 +209,8 @@ class Bill:
             raise BadInput(f"total must be at most {AMOUNT_MAX}.")
         if len(self.payments) > PAYMENTS_MAX:
             raise BadInput(f"A bill can have at most {PAYMENTS_MAX} payments.")
-        if any(payment.amount <= 0 for payment in self.payments):
-            raise BadInput("Each payment must be above 0.")
+        if not all(0 < payment.amount <= AMOUNT_MAX for payment in self.payments):
+            raise BadInput(f"Each payment must be above 0 and at most {AMOUNT_MAX}.")
         if not now - REPORTED_LATE_MAX <= self.occurred_at <= now + CLOCK_AHEAD_MAX:
             raise BadInput("occurredAt must lie within the last 31 days.")
         if short_by := self.total.amount - sum(payment.amount for payment in self.payments):
@@ -226,7 +244,7 @@ async def record(
 
     Exactly once per request key, and once per order number of a store. Raises the refusals
     above, `CardNotFound`, `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`,
-    `RequestKeyReused`.
+    `BalanceTooLarge`, `RequestKeyReused`.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.PURCHASES_WRITE, store)
@@ -252,6 +270,9 @@ async def record(
     card = await cards.living(tx, card_id)
     if card.group_id != store.group_id:
         raise cards.CardNotFound
+    # Members, then cards, then accounts: in the order in which a merge locks them.
+    await members.recruit(tx, member_id=card.member_id, store_id=store.id)
+    card = await cards.locked(tx, card)
     cards.require_usable(card, now)
     scheme = await cards.require_store(tx, card, store)
     if scheme.currency != bill.total.currency:
@@ -279,7 +300,6 @@ async def record(
     )
     await tx.insert(purchase, *payments)
     await points.earn(tx, card=card, purchase=purchase, actor=actor, now=now)
-    await members.recruit(tx, member_id=card.member_id, store_id=store.id)
     await audit.record(
         tx, actor, "purchase.record", object_kind="purchase", object_id=purchase.id,
         node_id=store.id, now=now, card=card.id, points=purchase.points_earned,
@@ -300,8 +320,9 @@ async def refund(
 ) -> Refunded:
     """Refund a part or all of a purchase; the points of that part go back (PTS-1).
 
-    Raises `PurchaseNotFound`, `RefundTooLarge`, `WrongCurrency`, `RequestKeyReused`. A lost or
-    frozen card loses the points as well: what was given for nothing is nobody's.
+    Raises `PurchaseNotFound`, `RefundTooLarge`, `TooManyRefunds`, `BalanceTooLarge`,
+    `WrongCurrency`, `RequestKeyReused`. A lost or frozen card loses the points as well: what was
+    given for nothing is nobody's.
     """
     reason = checked_text("reason", reason, at_most=REASON_CHARS_MAX)
     purchase = await tx.one(lock_by_id, purchase_id=purchase_id)
@@ -327,6 +348,8 @@ async def refund(
     if refunded_amount > purchase.total_amount:
         left = purchase.total_amount - purchase.refunded_amount
         raise RefundTooLarge(refundable=Money(left, purchase.currency))
+    if (await tx.one(number_of_refunds, purchase_id=purchase.id) or 0) >= REFUNDS_MAX:
+        raise TooManyRefunds
     back = points.due_back(purchase, refunded_amount)
     added = await tx.changed(add_refund, purchase_id=purchase.id, amount=amount.amount, points=back)
     assert added == 1, "a purchase moved under its lock"
@@ -380,17 +403,33 @@ async def told(tx: Transaction, *, purchase_id: UUID) -> Purchase:
 
 
 async def of_card(
-    tx: Transaction, *, card_id: UUID, before: UUID | None, limit: int
+    tx: Transaction,
+    *,
+    card_id: UUID,
+    has_absorbed: bool = True,
+    before: UUID | None,
+    limit: int,
+    scope: ledger.Scope | None = None,
 ) -> list[Purchase]:
-    """A card's purchases, newest first, those of cards it absorbed included."""
-    if before is None:
-        return await tx.all(newest_of_card, card_id=card_id, limit=limit)
-    return await tx.all(of_card_before, card_id=card_id, before=before, limit=limit)
+    """A card's purchases, newest first, those of cards it absorbed included.
+
+    `scope` is what the asker may see of them, None for the card's holder, who sees all.
+    """
+    cursor = {} if before is None else {"before": before}
+    page = PAGES[has_absorbed, scope is not None, before is not None]
+    return await tx.all(page, card_id=card_id, limit=limit, **cursor, **_values(scope))
 
 
-async def number_of_card(tx: Transaction, *, card_id: UUID) -> int:
+async def number_of_card(
+    tx: Transaction, *, card_id: UUID, has_absorbed: bool, scope: ledger.Scope | None = None
+) -> int:
     """How many purchases `of_card` would list in all."""
-    return await tx.one(count_of_card, card_id=card_id) or 0
+    count = COUNTS[has_absorbed, scope is not None]
+    return await tx.one(count, card_id=card_id, **_values(scope)) or 0
+
+
+def _values(scope: ledger.Scope | None) -> dict[str, Any]:
+    return {} if scope is None else {"node_ids": scope.node_ids}
 
 
 async def payments_by_purchase(tx: Transaction, purchase_ids: list[UUID]) -> dict[UUID, list[Paid]]:

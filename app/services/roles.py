@@ -25,10 +25,12 @@ BUILT_IN: dict[str, frozenset[Permission]] = {
     "marketer": frozenset(SEES | {P.SCHEMES_WRITE, P.MEMBERS_WRITE}),
     "finance": frozenset(SEES | {P.PURCHASES_REFUND, P.AUDIT_READ}),
     "support": frozenset(
-        SEES | {P.MEMBERS_WRITE, P.MEMBERS_UNMASK, P.CARDS_WRITE, P.PURCHASES_REFUND}
+        SEES | {P.MEMBERS_WRITE, P.MEMBERS_UNMASK, P.CARDS_ISSUE, P.CARDS_WRITE, P.PURCHASES_REFUND}
     ),
+    # Issues cards at the till (MEM-8) and cannot freeze or unfreeze one.
     "cashier": frozenset(
-        {P.ORGANISATION_READ, P.CODES_RESOLVE, P.CARDS_READ, P.PURCHASES_READ, P.PURCHASES_WRITE}
+        {P.ORGANISATION_READ, P.CODES_RESOLVE, P.CARDS_READ, P.CARDS_ISSUE}
+        | {P.PURCHASES_READ, P.PURCHASES_WRITE}
     ),
     "auditor": frozenset({p for p in Permission if p.endswith(":read")}),
 }

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 
 from app.core.db import Transaction, any_of, light, statement
 from app.core.errors import BadInput, DomainError
@@ -57,6 +57,16 @@ scheme_store = statement(
     ),
     into=UUID,
 )
+
+stores_of_schemes = statement(
+    select(SchemeStore)
+    .where(any_of(col(SchemeStore.scheme_id), "scheme_ids"))
+    .order_by(col(SchemeStore.store_id)),
+    into=SchemeStore,
+)
+empty_scheme = statement(
+    delete(SchemeStore).where(col(SchemeStore.scheme_id) == bindparam("scheme_id"))
+)
 namesake = statement(
     select(Scheme.id).where(
         col(Scheme.perspective_id) == bindparam("perspective_id"),
@@ -75,6 +85,7 @@ change_scheme = statement(
         points_rate=bindparam("new_points_rate"),
         valid_days=bindparam("new_valid_days"),
         is_open_to_join=bindparam("new_is_open_to_join"),
+        covers_all_stores=bindparam("new_covers_all_stores"),
     )
 )
 tiers_of_schemes = statement(
@@ -194,6 +205,16 @@ async def tiers_by_scheme(tx: Transaction, scheme_ids: list[UUID]) -> dict[UUID,
     return found
 
 
+async def stores_by_scheme(tx: Transaction, scheme_ids: list[UUID]) -> dict[UUID, list[Node]]:
+    """The stores each scheme names; none for one that is used at all below its perspective."""
+    named = await tx.all(stores_of_schemes, scheme_ids=scheme_ids)
+    stores = await organisation.nodes(tx, list({each.store_id for each in named}))
+    found: dict[UUID, list[Node]] = {scheme_id: [] for scheme_id in scheme_ids}
+    for each in named:
+        found[each.scheme_id].append(stores[each.store_id])
+    return found
+
+
 async def create(
     tx: Transaction,
     actor: Actor,
@@ -233,7 +254,7 @@ async def create(
     )
     await tx.insert(created)
     await _set_stores(tx, perspective, created, store_ids or [])
-    await _record(tx, actor, "scheme.create", created, now)
+    await _record(tx, actor, "scheme.create", created, now, stores=_named(store_ids))
     return created
 
 
@@ -249,15 +270,19 @@ async def change(
     points_rate: int,
     valid_days: int | None,
     is_open_to_join: bool,
+    store_ids: list[UUID] | None,
     now: datetime,
 ) -> Scheme:
     """Change a scheme's rules for what comes; cards and purchases of before keep theirs.
 
-    Raises `SchemeNotFound`, `SchemeNameTaken`.
+    The given stores replace those of before; None is all below the perspective. Raises
+    `SchemeNotFound`, `SchemeNameTaken`, and `NodeNotFound` also for a store elsewhere.
     """
     found = await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
-    actor.require(Permission.SCHEMES_WRITE, await organisation.node(tx, found.perspective_id))
+    perspective = await organisation.node(tx, found.perspective_id)
+    actor.require(Permission.SCHEMES_WRITE, perspective)
     _require_rules(points_unit, points_rate, valid_days)
+    # Locks the scheme's row, so that of two changes at once one replaces the other's stores.
     await tx.changed(
         change_scheme,
         scheme_id=found.id,
@@ -268,8 +293,11 @@ async def change(
         new_points_rate=points_rate,
         new_valid_days=valid_days,
         new_is_open_to_join=is_open_to_join,
+        new_covers_all_stores=store_ids is None,
     )
-    await _record(tx, actor, "scheme.update", found, now)
+    await tx.changed(empty_scheme, scheme_id=found.id)
+    await _set_stores(tx, perspective, found, store_ids or [])
+    await _record(tx, actor, "scheme.update", found, now, stores=_named(store_ids))
     return await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
 
 
@@ -322,6 +350,10 @@ async def _set_stores(
         if not is_store_below:
             raise organisation.NodeNotFound
     await tx.insert(*(new_scheme_store(scheme_id=created.id, store_id=i) for i in ids))
+
+
+def _named(store_ids: list[UUID] | None) -> list[str] | None:
+    return None if store_ids is None else sorted({str(store_id) for store_id in store_ids})
 
 
 def _require_rules(points_unit: int, points_rate: int, valid_days: int | None) -> None:

@@ -20,6 +20,7 @@ from app.models.members import Member
 from app.models.sessions import PrincipalKind
 from app.services import identities, members, merges, sessions, tickets, verification_codes
 from app.services.identities import STRONGEST_FIRST, Bound, Proof, Taken
+from app.services.members import Bearer
 from app.services.merges import MergeOffer
 from app.services.sessions import Refreshed
 from app.services.tickets import TicketRefused
@@ -90,9 +91,7 @@ async def with_proofs(
     offer = None
     if found.others:
         # One at a time: the next sign-in offers the next.
-        offer = await merges.offer(
-            tx, member=found.member, other_id=found.others[0], now=asking.now
-        )
+        offer = await merges.offer(tx, member=found.member, touched=found.others[0], now=asking.now)
     return SignedIn(found.member, found.is_new, refreshed, offer)
 
 
@@ -112,9 +111,7 @@ async def with_code(
     return await with_proofs(tx, asking=asking, proofs=[proof], method=channel.lower())
 
 
-async def with_ticket(
-    tx: Transaction, *, asking: Asking, ticket: str, challenge: str | None
-) -> SignedIn:
+async def with_ticket(tx: Transaction, *, asking: Asking, ticket: str, challenge: str) -> SignedIn:
     """Sign in with what a web sign-in proved a moment ago; raises `TicketRefused`."""
     proven = await _redeem(tx, ticket=ticket, challenge=challenge, now=asking.now)
     return await with_proofs(
@@ -128,13 +125,13 @@ async def issue_ticket(
     proofs: Sequence[Proof],
     method: str,
     name: str | None,
-    challenge: str | None,
+    challenge: str,
     now: datetime,
 ) -> str:
     """A ticket for what a provider proved, to be exchanged by the page the browser returns to.
 
     `challenge` is a hash of a secret of that page: only who knows the secret can use the ticket,
-    and a page that sent one accepts no ticket that somebody else slipped to it.
+    and the page accepts no ticket that somebody else slipped to it.
     """
     proven = {"proofs": [[p.kind, p.issuer, p.value] for p in proofs], "name": name}
     return await tickets.issue(
@@ -148,24 +145,30 @@ async def issue_ticket(
 
 
 async def bind(
-    tx: Transaction, *, member_id: UUID, proofs: Sequence[Proof], now: datetime
+    tx: Transaction, *, bearer: Bearer, proofs: Sequence[Proof], now: datetime
 ) -> Bound | MergeOffer:
     """Give the member these identities; where somebody has one already, offer to become one.
 
-    Nothing is bound then: the offer is about all that was proven (IDN-4).
+    Nothing is bound then: the offer is about all that was proven (IDN-4). Raises `SignInAgain`.
     """
+    member = await members.acting_recently(tx, bearer, now=now)
+    return await _bind(tx, member=member, proofs=proofs, now=now)
+
+
+async def _bind(
+    tx: Transaction, *, member: Member, proofs: Sequence[Proof], now: datetime
+) -> Bound | MergeOffer:
     assert proofs
-    member = await members.signed_in(tx, member_id)
     ranked = sorted(proofs, key=lambda proof: STRONGEST_FIRST.index(proof.kind))
     owned = await identities.find(tx, group_id=member.group_id, proofs=ranked)
-    others = dict.fromkeys(i.member_id for i in owned if i.member_id != member.id)
-    for other_id in others:
-        return await merges.offer(tx, member=member, other_id=other_id, now=now)
+    for identity in owned:
+        if identity.member_id != member.id:
+            return await merges.offer(tx, member=member, touched=identity, now=now)
     bound: list[Identity] = []
     for proof in ranked:
         found = await identities.bind(tx, member=member, proof=proof, now=now)
         if isinstance(found, Taken):  # somebody bound it between the two statements
-            return await merges.offer(tx, member=member, other_id=found.member_id, now=now)
+            return await merges.offer(tx, member=member, touched=found.identity, now=now)
         bound.append(found.identity)
     return Bound(bound[0])
 
@@ -173,15 +176,18 @@ async def bind(
 async def bind_with_code(
     tx: Transaction,
     *,
-    member_id: UUID,
+    bearer: Bearer,
     channel: CodeChannel,
     target: str,
     code: str,
     address: str,
     now: datetime,
 ) -> Bound | MergeOffer:
-    """Bind a phone or an e-mail address proven by a code (IDN-2); raises `CodeWrong`."""
-    await members.signed_in(tx, member_id)
+    """Bind a phone or an e-mail address proven by a code (IDN-2).
+
+    Raises `CodeWrong`, and `SignInAgain` before the code is looked at.
+    """
+    member = await members.acting_recently(tx, bearer, now=now)
     proof = await verification_codes.prove(
         tx,
         channel=channel,
@@ -191,15 +197,16 @@ async def bind_with_code(
         address=address,
         now=now,
     )
-    return await bind(tx, member_id=member_id, proofs=[proof], now=now)
+    return await _bind(tx, member=member, proofs=[proof], now=now)
 
 
 async def bind_with_ticket(
-    tx: Transaction, *, member_id: UUID, ticket: str, challenge: str | None, now: datetime
+    tx: Transaction, *, bearer: Bearer, ticket: str, challenge: str, now: datetime
 ) -> Bound | MergeOffer:
-    """Bind what a web sign-in proved a moment ago; raises `TicketRefused`."""
+    """Bind what a web sign-in proved a moment ago; raises `TicketRefused`, `SignInAgain`."""
+    member = await members.acting_recently(tx, bearer, now=now)
     proven = await _redeem(tx, ticket=ticket, challenge=challenge, now=now)
-    return await bind(tx, member_id=member_id, proofs=proven.proofs, now=now)
+    return await _bind(tx, member=member, proofs=proven.proofs, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +216,9 @@ class _Proven:
     name: str | None
 
 
-async def _redeem(tx: Transaction, *, ticket: str, challenge: str | None, now: datetime) -> _Proven:
+async def _redeem(tx: Transaction, *, ticket: str, challenge: str, now: datetime) -> _Proven:
     redeemed = await tickets.redeem(tx, purpose=TICKET_PURPOSE, secret=ticket, now=now)
-    if not constant_time_equal(redeemed.payload["challenge"] or "", challenge or ""):
+    if not constant_time_equal(redeemed.payload["challenge"], challenge):
         raise TicketRefused
     assert redeemed.personal is not None
     proven: dict[str, Any] = orjson.loads(redeemed.personal)

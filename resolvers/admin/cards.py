@@ -18,6 +18,7 @@ from schema.cards import (
 from schema.context import Info
 
 Reads = Needs(Permission.CARDS_READ)
+Issues = Needs(Permission.CARDS_ISSUE)
 Writes = Needs(Permission.CARDS_WRITE)
 
 
@@ -55,7 +56,7 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation(
-        permission_classes=[Writes],
+        permission_classes=[Issues],
         description="Open a card for a member at a till. One they have already is the answer.",
     )
     async def card_open(

@@ -18,6 +18,7 @@ from schema.schemes import (
     Tier,
     TierCreateInput,
     TierCreateResult,
+    store_ids_of,
 )
 
 Reads = Needs(Permission.SCHEMES_READ)
@@ -67,7 +68,7 @@ class Mutation:
             points_unit=input.points_unit,
             points_rate=input.points_rate,
             valid_days=input.valid_days,
-            store_ids=input.stores(),
+            store_ids=store_ids_of(input.store_ids),
             now=info.context.now,
         )
         return Scheme.of(row)
@@ -92,6 +93,7 @@ class Mutation:
             points_rate=input.points_rate,
             valid_days=input.valid_days,
             is_open_to_join=input.is_open_to_join,
+            store_ids=store_ids_of(input.store_ids),
             now=info.context.now,
         )
         return Scheme.of(row)

@@ -8,6 +8,7 @@ from app.core.ids import parse_type_id
 from app.services import cards, schemes
 from auth import consumption
 from auth.permissions import IsMember
+from auth.sessions import bearer
 from schema.cards import (
     CardJoinInput,
     CardJoinResult,
@@ -17,7 +18,7 @@ from schema.cards import (
 )
 from schema.consumption import CardSetPinInput, CardSetPinResult
 from schema.context import Info
-from schema.schemes import Scheme
+from schema.schemes import OpenScheme
 
 
 @strawberry.type
@@ -25,9 +26,9 @@ class Query:
     @strawberry.field(
         permission_classes=[IsMember], description="The schemes a member can open a card of."
     )
-    async def schemes(self, info: Info) -> list[Scheme]:
+    async def schemes(self, info: Info) -> list[OpenScheme]:
         rows = await info.context.read(schemes.joinable, group_id=info.context.group_id)
-        return [Scheme.of(row) for row in rows]
+        return [OpenScheme.of(row) for row in rows]
 
     @strawberry.field(
         permission_classes=[IsMember], description="The member's cards, oldest first."
@@ -66,7 +67,7 @@ class Mutation:
     ) -> CardJoinResult:
         row = await info.context.run(
             cards.join,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             scheme_id=parse_type_id("sch", input.scheme_id),
             now=info.context.now,
         )
@@ -83,8 +84,9 @@ class Mutation:
     ) -> CardReportLostResult:
         row = await info.context.run(
             cards.report_lost,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             card_id=parse_type_id("card", input.card_id),
+            now=info.context.now,
         )
         return OwnCard.of(row, info.context.now)
 

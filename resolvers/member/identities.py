@@ -9,6 +9,7 @@ from app.services.identities import Bound
 from app.services.merges import MergeOffer
 from auth import sign_in
 from auth.permissions import IsMember
+from auth.sessions import bearer
 from schema.context import Info
 from schema.identities import (
     BindEmail,
@@ -88,8 +89,9 @@ class Mutation:
     async def identity_unbind(self, info: Info, input: Unbind) -> IdentityUnbindResult:
         await info.context.run(
             identities.unbind,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             identity_id=parse_type_id("idn", input.identity_id),
+            now=info.context.now,
         )
         return IdentityUnbound(id=input.identity_id)
 

@@ -8,7 +8,7 @@ from app.core.ids import type_id
 from app.services import live, member_codes, members, purchases
 from auth.permissions import IsMember
 from schema.context import Context, Info
-from schema.live import CodeScanned, MemberEvent, PurchaseRecorded, PurchaseRefunded
+from schema.live import CodeScanned, Listening, MemberEvent, PurchaseRecorded, PurchaseRefunded
 from schema.purchases import Purchase
 
 
@@ -17,12 +17,13 @@ class Subscription:
     @strawberry.subscription(
         permission_classes=[IsMember],
         description="What happens with the member's cards from now on, as it happens. Ask for the"
-        " state itself once this runs: news of before is not repeated.",
+        " state itself once `Listening` has come: news of before is not repeated.",
     )
     async def member_events(self, info: Info) -> AsyncGenerator[MemberEvent, None]:
         context = info.context
         member = await context.read(members.signed_in, context.member_id)
         async with context.database.listen(live.topic_of(member.id)) as events:
+            yield Listening(at=context.now)
             async for event in events:
                 context.begin_event()
                 yield await _shown(context, live.Event.heard(event))

@@ -6,6 +6,7 @@ from strawberry.scalars import JSON
 from app.core.texts import checked_text
 from app.services import members, merges, privacy
 from auth.permissions import IsMember
+from auth.sessions import bearer
 from schema.context import Info
 from schema.identities import Confirm, Merge
 from schema.members import (
@@ -50,7 +51,7 @@ class Mutation:
     async def member_update(self, info: Info, input: Update) -> MemberUpdateResult:
         row = await info.context.run(
             members.change_profile,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             change=input.change(),
             now=info.context.now,
         )
@@ -63,7 +64,7 @@ class Mutation:
     async def consent_decide(self, info: Info, input: Decide) -> Consent:
         row = await info.context.run(
             members.decide_consent,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             purpose=checked_text("purpose", input.purpose, at_most=PURPOSE_CHARS_MAX),
             version=checked_text("version", input.version, at_most=VERSION_CHARS_MAX),
             is_given=input.is_given,
@@ -77,7 +78,7 @@ class Mutation:
     async def member_merge(self, info: Info, input: Confirm) -> MemberMergeResult:
         merge = await info.context.run(
             merges.merge,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             ticket=input.ticket,
             now=info.context.now,
         )
@@ -91,7 +92,7 @@ class Mutation:
     async def member_close(self, info: Info, input: Close) -> MemberCloseResult:
         row = await info.context.run(
             privacy.close,
-            member_id=info.context.member_id,
+            bearer=bearer(info.context),
             request_key=input.request_key,
             forfeit_balances=input.forfeit_balances,
             now=info.context.now,

@@ -6,6 +6,7 @@ immutable posting. `reversals` undo what a posting did, `checking` proves the wh
 
 from app.services.ledger.accounts import (
     Line,
+    Scope,
     accounts_of_cards,
     lines_of_card,
     number_of_lines,
@@ -14,6 +15,7 @@ from app.services.ledger.accounts import (
 from app.services.ledger.checking import Fault, check
 from app.services.ledger.reversals import return_spending
 from app.services.ledger.sheet import (
+    BalanceTooLarge,
     Header,
     NotEnoughValue,
     Sheet,
@@ -21,10 +23,12 @@ from app.services.ledger.sheet import (
 )
 
 __all__ = [
+    "BalanceTooLarge",
     "Fault",
     "Header",
     "Line",
     "NotEnoughValue",
+    "Scope",
     "Sheet",
     "accounts_of_cards",
     "check",

@@ -27,6 +27,9 @@ from app.models.sessions import PrincipalKind
 LOTS_AT_ONCE_MAX = 10_000
 """Lots one account can hold unspent: far beyond a card's life, and a bound for the loop."""
 
+BALANCE_MAX = 2**62
+"""What an account can hold or owe: half of 64 bits, so that no sum of two leaves them."""
+
 lock_accounts = statement(
     select(Account)
     .where(any_of(col(Account.id), "account_ids"))
@@ -80,6 +83,14 @@ class NotEnoughValue(DomainError):
         super().__init__(f"The {kind.lower()} balance is short by {short_by}.")
 
 
+class BalanceTooLarge(DomainError):
+    """The account would hold, or owe, more than this product can count."""
+
+    def __init__(self, kind: AccountKind) -> None:
+        self.kind = kind
+        super().__init__(f"The {kind.lower()} balance would become too large.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What a posting says besides its amounts. (cause_kind, cause_id) is unique forever."""
@@ -113,6 +124,23 @@ class _Moving:
     debt: int
     net: int = 0
     """The sum of this posting's puts and takes on it, debt included: its entry's amount."""
+
+    def receive(self, amount: int) -> int:
+        """Count value that came; how much of it went to pay the debt."""
+        settled = min(self.debt, amount)
+        self.debt -= settled
+        self.balance += amount - settled
+        self.net += amount
+        if self.balance > BALANCE_MAX:
+            raise BalanceTooLarge(self.account.kind)
+        return settled
+
+    def owe(self, amount: int) -> None:
+        """Count value that should be taken and is not there."""
+        self.debt += amount
+        self.net -= amount
+        if self.debt > BALANCE_MAX:
+            raise BalanceTooLarge(self.account.kind)
 
 
 @dataclass(slots=True)
@@ -176,13 +204,12 @@ class Sheet:
         moved_from_id: UUID | None = None,
         restriction: dict[str, Any] | None = None,
     ) -> Lot:
-        """Bring value as a new lot. What the account owes is paid from it first."""
+        """Bring value as a new lot. What the account owes is paid from it first.
+
+        Raises `BalanceTooLarge`.
+        """
         assert amount > 0, amount
-        moving = self._moving[account_id]
-        settled = min(moving.debt, amount)
-        moving.debt -= settled
-        moving.balance += amount - settled
-        moving.net += amount
+        settled = self._moving[account_id].receive(amount)
         lot = new_lot(
             account_id=account_id,
             origin_id=origin_id or self.posting.id,
@@ -239,19 +266,13 @@ class Sheet:
         taken = _from_lots([*own, *others], amount)
         self.take_lots(account_id, taken)
         owed = amount - sum(part.amount for part in taken)
-        moving = self._moving[account_id]
-        moving.debt += owed
-        moving.net -= owed
+        self._moving[account_id].owe(owed)
         return owed
 
     def give_back(self, lot: Lot, amount: int) -> None:
         """Return value to the lot it was taken from, with its own expiry."""
         assert amount > 0, amount
-        moving = self._moving[lot.account_id]
-        settled = min(moving.debt, amount)
-        moving.debt -= settled
-        moving.balance += amount - settled
-        moving.net += amount
+        settled = self._moving[lot.account_id].receive(amount)
         self._movements[lot.id] += amount - settled
 
     def release_debt(self, account_id: UUID) -> int:
@@ -307,8 +328,6 @@ class Sheet:
         for account_id, moving in self._moving.items():
             by = moving.balance - moving.account.balance
             debt_by = moving.debt - moving.account.debt
-            # Beyond 64 bits SQLite would go on in floating point.
-            assert moving.balance < 2**63 and moving.debt < 2**63  # noqa: PT018
             if by or debt_by:
                 moved = await self.tx.changed(
                     move_balance, moved_id=account_id, by=by, debt_by=debt_by

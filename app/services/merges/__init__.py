@@ -9,7 +9,6 @@ from app.services.merges.offering import (
     CardInMerge,
     MergeOffer,
     MergePreview,
-    bind_or_offer,
     offer,
     preview,
 )
@@ -24,7 +23,6 @@ __all__ = [
     "MergePreview",
     "NotReturned",
     "Undone",
-    "bind_or_offer",
     "merge",
     "offer",
     "preview",

@@ -1,9 +1,9 @@
 """Making two records of one person one (IDN-4): nothing is lost, every total is conserved."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, light, statement
@@ -14,8 +14,9 @@ from app.models.identities import Identity, Merge
 from app.models.ledger import Account, PostingKind
 from app.models.members import Consent, Member, MemberStatus
 from app.models.sessions import PrincipalKind, Session
-from app.services import ledger, members, schemes, tickets
+from app.services import cards, identities, ledger, members, schemes, tickets
 from app.services.ledger.sheet import Taken, spending_order
+from app.services.members import Bearer
 from app.services.merges.manifest import AbsorbedCard, Manifest
 
 TICKET_PURPOSE = "merge"
@@ -32,6 +33,15 @@ lock_cards = statement(
     .order_by(col(Card.id))
     .with_for_update(),
     into=Card,
+)
+latest_merge = statement(
+    select(Merge.merged_at)
+    .where(
+        or_(any_of(col(Merge.survivor_id), "member_ids"), any_of(col(Merge.loser_id), "member_ids"))
+    )
+    .order_by(col(Merge.merged_at).desc())
+    .limit(1),
+    into=datetime,
 )
 re_point_identities = statement(
     update(Identity)
@@ -113,18 +123,23 @@ class MergeImpossible(DomainError):
         super().__init__(f"These accounts cannot be merged: {reason}.")
 
 
-async def merge(tx: Transaction, *, member_id: UUID, ticket: str, now: datetime) -> Merge:
+async def merge(tx: Transaction, *, bearer: Bearer, ticket: str, now: datetime) -> Merge:
     """Merge the record a ticket was offered for into the signed-in member's.
 
-    The ticket says who proved what; it works once. Raises `TicketRefused`, `MergeImpossible`.
+    The ticket says who proved what; it works once, and only while what was proven still leads to
+    the other record. Raises `TicketRefused`, `MergeImpossible`, `SignInAgain`.
     """
     redeemed = await tickets.redeem(tx, purpose=TICKET_PURPOSE, secret=ticket, now=now)
-    survivor = await members.signed_in(tx, member_id)
-    if redeemed.payload["survivor"] != str(survivor.id):
-        raise tickets.TicketRefused
-    return await join_records(
-        tx, survivor_id=survivor.id, loser_id=UUID(redeemed.payload["loser"]), now=now
+    survivor_id, loser_id, identity_id = (
+        UUID(redeemed.payload[name]) for name in ("survivor", "loser", "identity")
     )
+    # Both at once and in the order of their ids: two merges of the same two cannot deadlock.
+    await tx.all(lock_members, ids=[survivor_id, loser_id])
+    survivor = await members.acting_recently(tx, bearer, now=now)
+    still_leads_there = await identities.owns(tx, member_id=loser_id, identity_id=identity_id)
+    if survivor.id != survivor_id or not still_leads_there:
+        raise tickets.TicketRefused
+    return await join_records(tx, survivor_id=survivor_id, loser_id=loser_id, now=now)
 
 
 async def join_records(
@@ -154,10 +169,22 @@ async def join_records(
         survivor_id=survivor.id,
         loser_id=loser.id,
         manifest=manifest.to_json(),
-        merged_at=now,
+        merged_at=await _after_the_last(tx, survivor, loser, now),
     )
     await tx.insert(merged)
     return merged
+
+
+async def _after_the_last(
+    tx: Transaction, survivor: Member, loser: Member, now: datetime
+) -> datetime:
+    """Now, or just after the last merge of either where another server's clock is ahead.
+
+    Read under both locks, so that `merged_at` orders the merges of a record as they happened, and
+    undoing knows which are later.
+    """
+    last = await tx.one(latest_merge, member_ids=[survivor.id, loser.id])
+    return now if last is None else max(now, last + timedelta(microseconds=1))
 
 
 async def _move_cards(
@@ -185,9 +212,9 @@ async def _move_cards(
 async def _absorb(
     tx: Transaction, merge_id: UUID, card: Card, into: Card, tiers: dict[UUID, Tier], now: datetime
 ) -> AbsorbedCard:
-    if {card.status, into.status} != {CardStatus.NORMAL}:
-        # Merging would free a frozen card of its freeze, or a lost one of its loss.
-        raise MergeImpossible("a card of theirs is lost, frozen or closed; ask a store for help")
+    if {cards.status_at(card, now), cards.status_at(into, now)} != {CardStatus.NORMAL}:
+        # Merging would free a frozen card of its freeze, and revive an expired one.
+        raise MergeImpossible("a card of theirs is lost, frozen or expired; ask a store for help")
     absorbed = AbsorbedCard(
         card_id=str(card.id),
         into_id=str(into.id),

@@ -9,8 +9,7 @@ from app.core.db import Transaction
 from app.models.identities import Identity, IdentityKind
 from app.models.ledger import AccountKind
 from app.models.members import Member
-from app.services import cards, identities, ledger, members, schemes, tickets
-from app.services.identities import Bound, Proof
+from app.services import cards, identities, ledger, schemes, tickets
 from app.services.merges.merging import TICKET_PURPOSE
 
 OFFER_LIFE = timedelta(minutes=10)
@@ -44,20 +43,14 @@ class MergeOffer:
     preview: MergePreview
 
 
-async def bind_or_offer(
-    tx: Transaction, *, member_id: UUID, proof: Proof, now: datetime
-) -> Bound | MergeOffer:
-    """Bind an identity; where somebody has it already, offer to become one (IDN-4)."""
-    member = await members.signed_in(tx, member_id)
-    bound = await identities.bind(tx, member=member, proof=proof, now=now)
-    if isinstance(bound, Bound):
-        return bound
-    return await offer(tx, member=member, other_id=bound.member_id, now=now)
+async def offer(tx: Transaction, *, member: Member, touched: Identity, now: datetime) -> MergeOffer:
+    """A preview and its ticket. Whoever calls this has seen the proof of both records.
 
-
-async def offer(tx: Transaction, *, member: Member, other_id: UUID, now: datetime) -> MergeOffer:
-    """A preview and its ticket. Whoever calls this has seen the proof of both records."""
-    payload = {"survivor": str(member.id), "loser": str(other_id)}
+    `touched` is the proven identity that leads to the other record. The ticket is worth something
+    while it still does.
+    """
+    other_id = touched.member_id
+    payload = {"survivor": str(member.id), "loser": str(other_id), "identity": str(touched.id)}
     ticket = await tickets.issue(
         tx, purpose=TICKET_PURPOSE, payload=payload, now=now, life=OFFER_LIFE
     )

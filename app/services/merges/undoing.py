@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import and_, bindparam, or_
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, statement
@@ -15,7 +15,7 @@ from app.models.cards import Card, CardStatus
 from app.models.identities import Identity, Merge
 from app.models.ledger import AccountKind, Lot, LotMovement, PostingKind
 from app.models.members import Consent, Member, MemberStatus
-from app.models.sessions import Session
+from app.models.sessions import PrincipalKind, Session
 from app.models.staff import Permission
 from app.services import audit, cards, ledger
 from app.services.actors import Actor
@@ -29,13 +29,23 @@ from app.services.merges.merging import (
     merge_header,
 )
 
+BEGAN_EARLIER_MAX = timedelta(minutes=1)
+"""A sign-in that waited for a merge to commit, or that another server's clock dates, bears a time
+somewhat before the merge and still belongs to whoever brought the other record."""
+
 lock_merge = statement(
     select(Merge).where(col(Merge.id) == bindparam("merge_id")).with_for_update(), into=Merge
 )
 later_merges = statement(
     select(Merge.id)
     .where(
-        col(Merge.id) > bindparam("merge_id"),
+        or_(
+            col(Merge.merged_at) > bindparam("merged_at"),
+            and_(
+                col(Merge.merged_at) == bindparam("merged_at"),
+                col(Merge.id) > bindparam("merge_id"),
+            ),
+        ),
         col(Merge.undone_at).is_(None),
         or_(
             any_of(col(Merge.survivor_id), "member_ids"), any_of(col(Merge.loser_id), "member_ids")
@@ -72,6 +82,20 @@ return_identities = statement(
     update(Identity)
     .where(any_of(col(Identity.id), "ids"), col(Identity.member_id) == bindparam("survivor_id"))
     .values(member_id=bindparam("loser_id"))
+)
+lock_cards_by_id = statement(
+    select(Card).where(any_of(col(Card.id), "ids")).order_by(col(Card.id)).with_for_update(),
+    into=Card,
+)
+revoke_sessions = statement(
+    update(Session)
+    .where(
+        col(Session.principal_id) == bindparam("survivor_id"),
+        col(Session.principal_kind) == PrincipalKind.MEMBER,
+        col(Session.revoked_at).is_(None),
+        or_(col(Session.started_at) >= bindparam("since"), any_of(col(Session.id), "ids")),
+    )
+    .values(revoked_at=bindparam("at"), revoked_because="merge_undone")
 )
 return_sessions = statement(
     update(Session).where(any_of(col(Session.id), "ids")).values(principal_id=bindparam("loser_id"))
@@ -117,7 +141,7 @@ class MergeNotFound(DomainError):
 
 
 class MergeNotUndoable(DomainError):
-    """One side was merged again, or the merge is undone already (IDN-5)."""
+    """One side was merged or closed since, a card is unusable, or it was undone (IDN-5)."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -158,12 +182,14 @@ async def undo(tx: Transaction, actor: Actor, *, merge_id: UUID, now: datetime) 
         raise MergeNotUndoable("it is undone already")
     if survivor.status is not MemberStatus.ACTIVE:
         raise MergeNotUndoable("the account was closed or merged since")
-    if await tx.one(later_merges, merge_id=made.id, member_ids=both):
+    if await tx.one(later_merges, merge_id=made.id, merged_at=made.merged_at, member_ids=both):
         raise MergeNotUndoable("one side was merged again; undo the later merge first")
     manifest = Manifest.from_json(made.manifest)
+    locked = await _lock_cards(tx, manifest, now)
     not_returned: list[NotReturned] = []
     for absorbed in manifest.absorbed_cards:
-        not_returned += await _part_cards(tx, made.id, absorbed, now)
+        not_returned += await _part_cards(tx, made.id, absorbed, locked, now)
+    await _end_sessions(tx, made, manifest, now)
     await _part_records(tx, survivor, loser, manifest)
     await tx.changed(mark_undone, merge_id=made.id, at=now, by_id=actor.id)
     await audit.record(
@@ -171,6 +197,30 @@ async def undo(tx: Transaction, actor: Actor, *, merge_id: UUID, now: datetime) 
         survivor=survivor.id, loser=loser.id,
     )  # fmt: skip
     return Undone(changed_copy(made, undone_at=now, undone_by_id=actor.id), not_returned)
+
+
+async def _lock_cards(tx: Transaction, manifest: Manifest, now: datetime) -> dict[UUID, Card]:
+    """All that is moved back. Value leaves the card that stayed only while that may be used."""
+    pairs = [(UUID(each.card_id), UUID(each.into_id)) for each in manifest.absorbed_cards]
+    every = [*ids(manifest.moved_card_ids), *(card_id for pair in pairs for card_id in pair)]
+    locked = {card.id: card for card in await tx.all(lock_cards_by_id, ids=every)}
+    if any(cards.status_at(locked[into], now) is not CardStatus.NORMAL for _, into in pairs):
+        raise MergeNotUndoable("the card that stayed is lost, frozen or expired")
+    return locked
+
+
+async def _end_sessions(tx: Transaction, made: Merge, manifest: Manifest, now: datetime) -> None:
+    """Sign out who came with the other record, or signed in since and may be either person.
+
+    They sign in again, and their proofs lead them to the right record.
+    """
+    await tx.changed(
+        revoke_sessions,
+        survivor_id=made.survivor_id,
+        since=made.merged_at - BEGAN_EARLIER_MAX,
+        ids=ids(manifest.session_ids),
+        at=now,
+    )
 
 
 async def _part_records(
@@ -195,11 +245,14 @@ async def _part_records(
 
 
 async def _part_cards(
-    tx: Transaction, merge_id: UUID, absorbed: AbsorbedCard, now: datetime
+    tx: Transaction,
+    merge_id: UUID,
+    absorbed: AbsorbedCard,
+    locked: dict[UUID, Card],
+    now: datetime,
 ) -> list[NotReturned]:
     card_id, into_id = UUID(absorbed.card_id), UUID(absorbed.into_id)
-    both = await cards.cards(tx, [card_id, into_id])
-    card, into = both[card_id], both[into_id]
+    card, into = locked[card_id], locked[into_id]
     await tx.changed(revive_card, card_id=card_id, old_status=CardStatus(absorbed.status))
     await tx.changed(close_accounts, of_card_id=card_id, closed=False)
     await tx.changed(return_absorbed, ids=ids(absorbed.re_pointed_ids), card_id=card_id)
