@@ -1,6 +1,6 @@
 # What docs/tour.md types its commands with: `. docs/gql.sh`, in bash. Needs curl and Python 3.
 #
-#   gql member '{ me { name } }'                 asks as the member whose access token is in $member,
+#   gql member '{ me { name } }'                 asks as the member whose token is in $member,
 #   gql staff 'query($id: ID!) { … }' id=mem_…   as the staff member of $staff,
 #   gql till '{ viewer { name } }'               or as the partner of $till; variables are texts.
 #   people members 0 wechat                      shows a part of what /sandbox/people answers.

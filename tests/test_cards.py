@@ -10,12 +10,14 @@ from app.core.db import Database, Transaction
 from app.core.ids import new_id, parse_type_id, type_id
 from app.models.cards import Card, CardStatus, Scheme
 from app.models.members import Member
+from app.models.staff import Permission
 from app.services import cards, ledger, members
 from app.services.cards import STAFF_CHANGES
-from resolvers.root import member_schema
+from resolvers.root import admin_schema, member_schema
 from tests.factories.cards import Counter, a_scheme, a_terminal, a_tier, counter, the_card
 from tests.factories.ledger import account, nothing_moves
 from tests.factories.organisation import places
+from tests.factories.partners import partner, principal_of
 from tests.factories.purchases import record
 from tests.factories.staff import employee
 
@@ -28,6 +30,9 @@ CREATE = """mutation ($input: SchemeCreateInput!) { schemeCreate(input: $input) 
     validDays isOpenToJoin coversAllStores } ... on Problem { message } } }"""
 UPDATE = """mutation ($input: SchemeUpdateInput!) { schemeUpdate(input: $input) {
   __typename ... on Scheme { name validDays isOpenToJoin } } }"""
+STORES = """mutation ($input: SchemeUpdateInput!) { schemeUpdate(input: $input) {
+  __typename ... on Scheme { coversAllStores stores { id } } } }"""
+STORES_OF = "query ($id: ID!) { scheme(id: $id) { stores { id } } }"
 TIER = """mutation ($input: TierCreateInput!) { tierCreate(input: $input) {
   __typename ... on Tier { level name growthFrom } } }"""
 JOIN = """mutation ($scheme: ID!) { cardJoin(input: {schemeId: $scheme}) {
@@ -157,6 +162,52 @@ async def test_named_stores_must_lie_below_the_perspective(till: Counter) -> Non
             asked = rules(found.coffee.id, storeIds=[type_id("node", store_id)])
             refused = await till.as_staff(CREATE, input=asked)
             assert refused["__typename"] == "NodeNotFound"
+
+
+async def test_the_stores_of_a_scheme_are_replaced(till: Counter) -> None:
+    """CRD-1: what is given is the whole set, null is all; at once it holds at the till."""
+    found = till.shop.places
+    coffee, tea = (type_id("node", n.id) for n in (found.coffee_store, found.tea_store))
+    change = rules(found.group.id, name="Regular", id=type_id("sch", till.shop.scheme.id))
+    del change["perspectiveId"], change["currency"]
+    change["isOpenToJoin"] = True
+
+    async def update(*given: str, **more: Any) -> Any:
+        return await till.as_staff(STORES, input=change | {"storeIds": list(given)} | more)
+
+    assert await update(coffee, tea, coffee) == {
+        "__typename": "Scheme", "coversAllStores": False,
+        "stores": [{"id": each} for each in sorted([coffee, tea])],
+    }  # fmt: skip
+    assert (await update(tea))["stores"] == [{"id": tea}]
+    async with nothing_moves(till.database):
+        assert await record(till, 200) == {"__typename": "NotAtThisStore"}
+        for wrong in (type_id("node", found.coffee.id), type_id("node", new_id())):
+            assert await update(coffee, wrong) == {"__typename": "NodeNotFound"}
+        assert await update("node_") == "BAD_USER_INPUT"
+    assert (await record(till, 200, terminalId=till.other_terminal_id))["pointsEarned"] == 4
+    assert (await update())["stores"] == []
+    both = await asyncio.gather(update(coffee), update(tea))
+    assert {len(each["stores"]) for each in both} == {1}
+    last = await till.as_staff(STORES_OF, id=change["id"])
+    assert last["stores"] in [each["stores"] for each in both]
+    assert await update(storeIds=None) == {
+        "__typename": "Scheme", "coversAllStores": True, "stores": [],
+    }  # fmt: skip
+    assert (await record(till, 200))["pointsEarned"] == 4
+
+
+async def test_named_stores_are_shown_where_the_asker_works(till: Counter) -> None:
+    """ORG-1: a brand's marketer does not learn of another's stores; a member of none."""
+    found = till.shop.places
+    coffee, tea = (type_id("node", n.id) for n in (found.coffee_store, found.tea_store))
+    made = await till.as_staff(CREATE, input=rules(found.group.id, storeIds=[coffee, tea]))
+    marketer = await till.database.run(employee, node=found.coffee, role="marketer", now=till.now)
+    shown = await till.as_staff(STORES_OF, who=marketer, id=made["id"])
+    assert shown == {"stores": [{"id": coffee}]}
+    nested = "query ($id: ID!) { card(id: $id) { scheme { stores { id } } } }"
+    assert await till.as_staff(nested, who=till.shop.cashier, id=till.card_id) == "FORBIDDEN"
+    assert "stores" not in member_schema.get_type_by_name("Scheme").fields  # type: ignore[union-attr]
 
 
 async def test_tiers_rise(till: Counter) -> None:
@@ -383,6 +434,34 @@ async def test_a_card_opened_at_a_till_is_the_stores_and_recruits(till: Counter)
     )
     assert second["issuingStore"] == {"name": till.shop.places.tea_store.name}
     assert await recruiting_store(till, member) == till.shop.store.id
+
+
+async def test_a_cashier_issues_cards_and_cannot_change_their_status(till: Counter) -> None:
+    """MEM-8, EVT-1: at their own store; to issue is a permission apart from `cards:write`."""
+    member = await till.database.run(a_member, till)
+    asked: dict[str, Any] = {
+        "terminal": till.terminal_id,
+        "member": type_id("mem", member.id),
+        "scheme": type_id("sch", till.shop.scheme.id),
+    }
+    cashier = till.shop.cashier
+
+    async def by_partner(permission: Permission) -> Any:
+        client = await till.database.run(
+            partner, node=till.shop.store, scopes=[permission], now=till.now
+        )
+        principal = principal_of(client.client, now=till.now)
+        return await till.ask(admin_schema, OPEN, principal, asked)
+
+    async with nothing_moves(till.database):
+        away = asked | {"terminal": till.other_terminal_id}
+        assert await till.as_staff(OPEN, who=cashier, **away) == "FORBIDDEN"
+        assert await by_partner(Permission.CARDS_WRITE) == "FORBIDDEN"
+    opened = await till.as_staff(OPEN, who=cashier, **asked)
+    assert opened["issuingStore"] == {"name": till.shop.store.name}
+    assert await by_partner(Permission.CARDS_ISSUE) == opened
+    frozen = {"id": opened["id"], "status": "FROZEN"}
+    assert await till.as_staff(STATUS, who=cashier, **frozen) == "FORBIDDEN"
 
 
 async def test_a_card_cannot_be_opened_where_it_is_not_used(till: Counter) -> None:

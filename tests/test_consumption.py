@@ -7,19 +7,21 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id, type_id
 from app.models.cards import Card, CardStatus, ConsumptionVerification
 from app.models.identities import IdentityKind
-from app.models.operations import Job
+from app.models.operations import AuditRecord, Job
 from app.services import cards, consumption, identities, tickets
 from app.services.consumption import PinTooSimple, require_pin
 from app.services.identities import Proof
 from app.services.verification_codes import SEND_JOB
 from tests.factories.cards import Counter, a_scheme, counter, the_card
 from tests.factories.ledger import nothing_moves
+from tests.factories.reading import every
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +48,13 @@ VERIFY_CODE = """mutation ($terminal: ID!, $card: ID!, $code: String!) {
 newest_job = statement(
     select(Job.payload).where(col(Job.kind) == SEND_JOB).order_by(col(Job.id).desc()).limit(1),
     into=str,
+)
+
+records_of = statement(
+    select(AuditRecord)
+    .where(col(AuditRecord.object_id) == bindparam("card_id"))
+    .order_by(col(AuditRecord.id)),
+    into=AuditRecord,
 )
 
 
@@ -287,6 +296,50 @@ async def test_who_has_no_phone_gets_no_code(holder: Holder) -> None:
     asked: dict[str, Any] = {"terminal": till.terminal_id, "card": till.card_id}
     assert await till.as_staff(SEND_TO_HOLDER, **asked) == {"__typename": "NoPhone"}
     assert await till.as_staff(VERIFY_CODE, **asked, code="1") == {"__typename": "NoPhone"}
+
+
+# What is on record
+
+
+async def acts(holder: Holder) -> list[tuple[str, str | None]]:
+    """What was done with the card at the till and how it went, oldest first."""
+    found = await every(holder.till.database, records_of, card_id=holder.card.id)
+    shop = holder.till.shop
+    assert {(row.actor_id, row.node_id) for row in found} <= {(shop.owner.staff.id, shop.store.id)}
+    assert {row.details["terminal"] for row in found} <= {str(shop.terminal.id)}
+    return [(row.action, row.details.get("outcome")) for row in found]
+
+
+async def test_every_pin_that_was_tried_is_on_record(holder: Holder) -> None:
+    """SEC-3: by whom, where, and how it went; the PIN itself is not."""
+    await holder.set_pin()
+    await holder.verify(PIN)
+    for _ in range(6):
+        await holder.verify("280518")
+    await holder.verify(PIN)
+    assert await acts(holder) == [
+        ("card.verify_pin", "verified"),
+        *[("card.verify_pin", "wrong")] * 5,
+        *[("card.verify_pin", "locked")] * 2,
+    ]
+
+
+async def test_every_code_that_was_sent_or_tried_is_on_record(holder: Holder) -> None:
+    """SEC-3: the code and the number are not; what was refused before it began is neither."""
+    till = holder.till
+    asked: dict[str, Any] = {"terminal": till.terminal_id, "card": holder.card_id}
+    await till.as_staff(SEND_TO_HOLDER, **asked)
+    await till.as_staff(SEND_TO_HOLDER, **asked)
+    code = await holder.sent_code()
+    wrong = "000000" if code != "000000" else "111111"
+    for given in (wrong, code, code):
+        await till.as_staff(VERIFY_CODE, **asked, code=given)
+    assert await acts(holder) == [
+        ("card.send_code", None),
+        ("card.verify_code", "wrong"),
+        ("card.verify_code", "verified"),
+        ("card.verify_code", "wrong"),
+    ]
 
 
 # What a proof is worth

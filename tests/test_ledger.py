@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 
 def header(world: SmallWorld, kind: PostingKind, now: datetime, **more: Any) -> ledger.Header:
-    cause = {"cause_kind": "test", "cause_id": new_id()} | more
+    cause: dict[str, Any] = {"cause_kind": "test", "cause_id": new_id()} | more
     return ledger.Header(
         kind=kind,
         group_id=world.group.id,

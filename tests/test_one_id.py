@@ -22,17 +22,22 @@ from sqlmodel import col, func, select
 from app.core.db import Database, Transaction, open_database, statement
 from app.core.ids import new_id
 from app.models.cards import Card, CardStatus
-from app.models.identities import Identity, IdentityKind
-from app.models.ledger import Account, AccountKind, PostingKind, SystemAccount
+from app.models.identities import Identity, IdentityKind, Merge
+from app.models.ledger import Account, AccountKind
 from app.models.members import Member, MemberStatus
 from app.models.organisation import NodeKind
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
-from app.services import cards, identities, ledger, members, merges
+from app.services import cards, ledger, members, merges, sign_in
 from app.services.actors import Actor, Grant
 from app.services.identities import Bound, Proof
+from app.services.members import Bearer
+from app.services.merges import merging
+from app.services.sign_in import Asking
 from tests.conftest import Engine
-from tests.factories.small_world import SmallWorld, a_member, small_world
+from tests.factories.member_cards import adjust
+from tests.factories.sessions import a_bearer
+from tests.factories.small_world import SmallWorld, a_member, small_world, staff_of
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 PROOFS = [
@@ -76,53 +81,20 @@ left_behind = statement(
 living_cards = statement(select(Card).where(col(Card.status) != CardStatus.MERGED), into=Card)
 
 
-def staff_of(world: SmallWorld) -> Actor:
-    grant = Grant(world.group.id, NodeKind.GROUP, frozenset(Permission))
-    return Actor(PrincipalKind.STAFF, new_id(), world.group.id, (grant,))
-
-
-async def move(
-    tx: Transaction, card_id: UUID, kind: AccountKind, amount: int, now: datetime
-) -> int:
-    """Put what is positive, take back what is negative (a debt may follow)."""
-    card = await cards.living(tx, card_id)
-    accounts = await ledger.accounts_of_cards(tx, [card.id])
-    account = next(each for each in accounts if each.kind is kind)
-    header = ledger.Header(
-        kind=PostingKind.ADJUST,
-        cause_kind="test",
-        cause_id=new_id(),
-        group_id=card.group_id,
-        scheme_id=card.scheme_id,
-        actor_kind=PrincipalKind.SYSTEM,
-        occurred_at=now,
-        now=now,
-    )
-    sheet = await ledger.Sheet.open(tx, header, [account.id])
-    if amount > 0:
-        expires_at = now + timedelta(days=amount) if amount % 3 == 0 else None
-        sheet.put(account.id, amount, expires_at=expires_at)
-    else:
-        await sheet.claw_back(account.id, -amount, origin_id=None)
-    sheet.against(SystemAccount.ADJUSTMENTS, -amount, account.unit)
-    await sheet.close()
-    return amount
-
-
-async def sign_in(
+async def arrive(
     tx: Transaction, world: SmallWorld, proofs: list[Proof], now: datetime
-) -> identities.SignedIn:
-    signed_in = await identities.sign_in(
-        tx, group_id=world.group.id, proofs=proofs, now=now, name="王小明"
+) -> sign_in.SignedIn:
+    """Sign in and take a card."""
+    asking = Asking(world.group.id, "", "", now, timedelta(days=1))
+    signed_in = await sign_in.with_proofs(
+        tx, asking=asking, proofs=proofs, method="sms", name="王小明"
     )
     await cards.open_card(tx, member=signed_in.member, scheme=world.scheme, store_id=None, now=now)
     return signed_in
 
 
-async def merge_other(tx: Transaction, member_id: UUID, other_id: UUID, now: datetime) -> Any:
-    member = await members.living(tx, member_id)
-    offer = await merges.offer(tx, member=member, other_id=other_id, now=now)
-    return await merges.merge(tx, member_id=member.id, ticket=offer.ticket, now=now)
+async def merge_other(tx: Transaction, member_id: UUID, other_id: UUID, now: datetime) -> Merge:
+    return await merging.join_records(tx, survivor_id=member_id, loser_id=other_id, now=now)
 
 
 class Persons(RuleBasedStateMachine):
@@ -153,22 +125,25 @@ class Persons(RuleBasedStateMachine):
 
     @rule(proofs=st.lists(st.sampled_from(PROOFS), min_size=1, max_size=3, unique=True))
     def sign_in(self, proofs: list[Proof]) -> None:
-        signed_in = self.run(sign_in, self.world, proofs, self.now)
+        signed_in = self.run(arrive, self.world, proofs, self.now)
         self.member_ids.append(signed_in.member.id)
         held = self.run(cards.of_members, [signed_in.member.id])[signed_in.member.id]
         self.card_ids += [card.id for card in held if card.id not in self.card_ids]
-        for other_id in signed_in.others:
-            merged = self.run(merge_other, signed_in.member.id, other_id, self.now)
-            self.done.append(merged.id)
+        if signed_in.merge_offer is not None:
+            bearer = Bearer(signed_in.member.id, signed_in.session.session.id)
+            self.confirm(bearer, signed_in.merge_offer)
+
+    def confirm(self, bearer: Bearer, offer: merges.MergeOffer) -> None:
+        merged = self.run(merges.merge, bearer=bearer, ticket=offer.ticket, now=self.now)
+        self.done.append(merged.id)
 
     @rule(data=st.data(), proof=st.sampled_from(PROOFS))
     def bind(self, data: st.DataObject, proof: Proof) -> None:
         member_id = data.draw(st.sampled_from(self.member_ids))
-        bound = self.run(merges.bind_or_offer, member_id=member_id, proof=proof, now=self.now)
+        bearer = self.run(a_bearer, member_id, now=self.now)
+        bound = self.run(sign_in.bind, bearer=bearer, proofs=[proof], now=self.now)
         if not isinstance(bound, Bound) and data.draw(st.booleans()):
-            living = self.run(members.living, member_id)
-            merged = self.run(merges.merge, member_id=living.id, ticket=bound.ticket, now=self.now)
-            self.done.append(merged.id)
+            self.confirm(bearer, bound)
 
     @rule(
         data=st.data(),
@@ -178,7 +153,7 @@ class Persons(RuleBasedStateMachine):
     def post(self, data: st.DataObject, kind: AccountKind, amount: int) -> None:
         """Also through a card that was merged away: its living successor gets it."""
         card_id = data.draw(st.sampled_from(self.card_ids))
-        self.posted[kind] += self.run(move, card_id, kind, amount, self.now)
+        self.posted[kind] += self.run(adjust, card_id, kind, amount, self.now)
 
     @precondition(lambda self: self.done)
     @rule(data=st.data())
@@ -237,8 +212,8 @@ async def test_a_merge_keeps_lots_expiry_and_the_higher_tier(
     other, other_card = await database.run(
         a_member, group=world.group, scheme=world.scheme, now=now
     )
-    await database.run(move, world.card.id, AccountKind.POINTS, 50, now)
-    await database.run(move, other_card.id, AccountKind.POINTS, 30, now)  # expires in 30 days
+    await database.run(adjust, world.card.id, AccountKind.POINTS, 50, now)
+    await database.run(adjust, other_card.id, AccountKind.POINTS, 30, now)  # expires in 30 days
     merged = await database.run(merge_other, world.member.id, other.id, now)
     living = await database.read(cards.living, other_card.id)
     assert living.id == world.card.id
@@ -255,9 +230,9 @@ async def test_undoing_says_what_was_spent(database: Database, now: datetime) ->
     other, other_card = await database.run(
         a_member, group=world.group, scheme=world.scheme, now=now
     )
-    await database.run(move, other_card.id, AccountKind.POINTS, 30, now)
+    await database.run(adjust, other_card.id, AccountKind.POINTS, 30, now)
     merged = await database.run(merge_other, world.member.id, other.id, now)
-    await database.run(move, world.card.id, AccountKind.POINTS, -10, now)
+    await database.run(adjust, world.card.id, AccountKind.POINTS, -10, now)
     undone = await database.run(merges.undo, staff_of(world), merge_id=merged.id, now=now)
     assert undone.not_returned == [(AccountKind.POINTS, "POINTS", 10)]
     assert (await _points(database, other_card.id))[0] == 20
@@ -276,7 +251,7 @@ async def test_a_purchase_beside_a_merge_reaches_the_living_card(
     )
     await asyncio.gather(
         database.run(merge_other, world.member.id, other.id, now),
-        *(database.run(move, other_card.id, AccountKind.POINTS, 5, now) for _ in range(20)),
+        *(database.run(adjust, other_card.id, AccountKind.POINTS, 5, now) for _ in range(20)),
     )
     assert (await _points(database, world.card.id))[0] == 100
     assert (await _points(database, other_card.id))[0] == 0

@@ -8,12 +8,13 @@ from sqlmodel import col, select
 
 from app.core.db import Database, statement
 from app.models.cards import Card, CardStatus
-from app.models.ledger import Account
+from app.models.ledger import Account, AccountKind
 from app.models.members import Member, MemberStatus
+from app.models.sessions import Session
 from app.services import ledger
 from schema.context import Principal
 from tests.factories.identities import ANNA, MINI_PROGRAM, js_code
-from tests.factories.member_cards import a_card
+from tests.factories.member_cards import a_card, adjust
 from tests.factories.members import WITH_WECHAT, Server, a_server
 from tests.factories.reading import every
 from tests.factories.small_world import a_scheme
@@ -38,6 +39,7 @@ MERGE = "mutation ($ticket: String!) { memberMerge(input: {ticket: $ticket}) { _
 all_members = statement(select(Member).order_by(col(Member.id)), into=Member)
 all_cards = statement(select(Card), into=Card)
 all_accounts = statement(select(Account), into=Account)
+all_sessions = statement(select(Session), into=Session)
 
 
 @pytest.fixture
@@ -125,6 +127,38 @@ async def test_a_closed_account_forgets_who_it_was(server: Server) -> None:
         assert await server.ask(document, member) == "UNAUTHENTICATED"
     assert await server.ask(CLOSE, member, key="k1", forfeit=True) == closed
     assert await server.ask(CLOSE, member, key="k2", forfeit=True) == "UNAUTHENTICATED"
+
+
+async def test_a_closed_account_forgets_what_its_devices_were_called(server: Server) -> None:
+    """SEC-4: those of a record that was merged into it too."""
+    member = await a_full_member(server)
+    await server.ask(WITH_WECHAT, appId=MINI_PROGRAM, jsCode=js_code(server.state, ANNA))
+    offer = await server.ask(BIND, member, appId=MINI_PROGRAM, jsCode=js_code(server.state, ANNA))
+    await server.ask(MERGE, member, ticket=offer["ticket"])
+    named = {row.device for row in await every(server.database, all_sessions)}
+    assert named == {"", "iPhone"}
+    await server.ask(CLOSE, member, key="k1", forfeit=True)
+    assert {row.device for row in await every(server.database, all_sessions)} == {""}
+
+
+async def test_a_debt_holds_a_closure_back_whatever_is_given_up(server: Server) -> None:
+    """Points that were spent and then refunded are owed: only staff can clear that."""
+    member = await a_full_member(server)
+    (card,) = await every(server.database, all_cards)
+    await server.database.run(adjust, card.id, AccountKind.POINTS, -100, server.clock.now)
+    before = await everything(server.database)
+    for forfeit in (False, True):
+        refused = await server.ask(CLOSE, member, key=f"k{forfeit}", forfeit=forfeit)
+        assert refused["__typename"] == "BalanceLeft"
+        assert {(b["kind"], b["amount"]) for b in refused["balances"]} == {
+            ("CASH", 500),
+            ("POINTS", -30),
+        }
+    assert await everything(server.database) == before
+    await server.database.run(adjust, card.id, AccountKind.POINTS, 30, server.clock.now)
+    closed = await server.ask(CLOSE, member, key="k3", forfeit=True)
+    assert closed["__typename"] == "MemberClosed"
+    assert await server.database.scan(ledger.check) == []
 
 
 async def test_a_closed_members_phone_registers_afresh(server: Server) -> None:

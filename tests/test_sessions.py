@@ -18,7 +18,7 @@ from app.core.db import Database, statement
 from app.core.errors import Unauthenticated
 from app.core.ids import new_id, type_id
 from app.models.sessions import PrincipalKind, RefreshToken, SigningKey
-from app.services import sessions, signing_keys, tickets
+from app.services import members, sessions, signing_keys, tickets
 from auth.tokens import (
     ADMIN_AUDIENCE,
     MEMBER_AUDIENCE,
@@ -78,7 +78,9 @@ async def office(database: Database, now: datetime) -> BackOffice:
 async def visit(
     database: Database, place: Places, now: datetime, member_id: UUID | None = None
 ) -> Visit:
-    member_id = member_id or new_id()
+    if member_id is None:
+        made = await database.run(members.create, group_id=place.group.id, name=None, now=now)
+        member_id = made.id
     refreshed = await database.run(
         sessions.start,
         principal_kind=PrincipalKind.MEMBER,

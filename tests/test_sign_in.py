@@ -273,16 +273,22 @@ async def browser(server: Server) -> AsyncIterator[Browser]:
 
 WECHAT = f"/auth/wechat/{OFFICIAL_ACCOUNT}"
 OIDC = "/auth/oidc/corp"
+VERIFIER = "v" * 43
+CHALLENGE = (
+    base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+)
+WECHAT_START = f"{WECHAT}/start?challenge={CHALLENGE}"
+OIDC_START = f"{OIDC}/start?challenge={CHALLENGE}"
 
 
 async def test_wechat_on_the_web_gives_a_ticket_that_works_once(browser: Browser) -> None:
     server = browser.server
     mini = await server.ask(WITH_WECHAT, appId=MINI_PROGRAM, jsCode=js_code(server.state, ANNA))
-    page, fragment = await browser.sign_in(f"{WECHAT}/start?return_to={H5}/card", "anna")
+    page, fragment = await browser.sign_in(f"{WECHAT_START}&return_to={H5}/card", "anna")
     assert page == f"{H5}/card"
-    started = await server.ask(WITH_TICKET, ticket=fragment["ticket"])
+    started = await server.ask(WITH_TICKET, ticket=fragment["ticket"], verifier=VERIFIER)
     assert (started["isNew"], started["member"]["id"]) == (False, mini["member"]["id"])
-    again = await server.ask(WITH_TICKET, ticket=fragment["ticket"])
+    again = await server.ask(WITH_TICKET, ticket=fragment["ticket"], verifier=VERIFIER)
     assert again["__typename"] == "TicketRefused"
 
 
@@ -293,36 +299,45 @@ async def test_an_openid_provider_proves_its_subject_and_a_checked_email(
     email = ANNA.email
     assert email is not None
     member = await server.signed_in_by_email(email)
-    page, fragment = await browser.sign_in(f"{OIDC}/start?return_to=/h5/", "anna")
+    page, fragment = await browser.sign_in(f"{OIDC_START}&return_to=/h5/", "anna")
     assert page == "/h5/"
-    started = await server.ask(WITH_TICKET, ticket=fragment["ticket"])
+    started = await server.ask(WITH_TICKET, ticket=fragment["ticket"], verifier=VERIFIER)
     assert (await server.principal(started)).id == member.id
 
 
 async def test_a_ticket_expires(browser: Browser) -> None:
-    _, fragment = await browser.sign_in(f"{OIDC}/start", "anna")
+    _, fragment = await browser.sign_in(OIDC_START, "anna")
     browser.server.clock.advance(minutes=3)
-    late = await browser.server.ask(WITH_TICKET, ticket=fragment["ticket"])
+    late = await browser.server.ask(WITH_TICKET, ticket=fragment["ticket"], verifier=VERIFIER)
     assert late["__typename"] == "TicketRefused"
 
 
-async def test_a_challenged_ticket_needs_its_page(browser: Browser) -> None:
+async def test_a_ticket_needs_its_page(browser: Browser) -> None:
     """Who did not begin the sign-in cannot use its ticket, nor slip in one of their own."""
-    verifier = "v" * 43
-    digest = hashlib.sha256(verifier.encode()).digest()
-    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    _, own = await browser.sign_in(f"{OIDC}/start?challenge={challenge}", "anna")
-    _, plain = await browser.sign_in(f"{OIDC}/start", "ben")
+    theirs = base64.urlsafe_b64encode(hashlib.sha256(b"w" * 43).digest()).rstrip(b"=").decode()
+    _, own = await browser.sign_in(OIDC_START, "anna")
+    _, other = await browser.sign_in(f"{OIDC}/start?challenge={theirs}", "ben")
     ask = browser.server.ask
-    stolen = await ask(WITH_TICKET, ticket=own["ticket"])
-    slipped = await ask(WITH_TICKET, ticket=plain["ticket"], verifier=verifier)
-    assert [stolen["__typename"], slipped["__typename"]] == ["TicketRefused"] * 2
-    started = await ask(WITH_TICKET, ticket=own["ticket"], verifier=verifier)
+    stolen = await ask(WITH_TICKET, ticket=own["ticket"], verifier="w" * 43)
+    slipped = await ask(WITH_TICKET, ticket=other["ticket"], verifier=VERIFIER)
+    empty = await ask(WITH_TICKET, ticket=own["ticket"], verifier="")
+    answers = [stolen, slipped, empty]
+    assert [answer["__typename"] for answer in answers] == ["TicketRefused"] * 3
+    started = await ask(WITH_TICKET, ticket=own["ticket"], verifier=VERIFIER)
     assert started["__typename"] == "SessionStarted"
 
 
+@pytest.mark.parametrize("challenge", ["", "x", f"{CHALLENGE}=", CHALLENGE[:-1]])
+async def test_a_web_sign_in_begins_with_a_challenge(browser: Browser, challenge: str) -> None:
+    """Without one its ticket could be slipped to somebody, who would sign in as another."""
+    for path in (WECHAT, OIDC):
+        assert (await browser.http.get(f"{path}/start?return_to=/h5/")).status_code == 400
+        refused = await browser.http.get(f"{path}/start", params={"challenge": challenge})
+        assert refused.status_code == 400
+
+
 async def test_a_forged_or_foreign_state_is_refused(browser: Browser) -> None:
-    location = await browser.redirected(f"{WECHAT}/start")
+    location = await browser.redirected(WECHAT_START)
     state = dict(parse_qsl(urlsplit(location).query))["state"]
     cookie = browser.http.cookies["regulars_sign_in"]
     for callback in (
@@ -339,7 +354,7 @@ async def test_a_forged_or_foreign_state_is_refused(browser: Browser) -> None:
 
 
 async def test_the_cookie_is_for_the_server_alone(browser: Browser) -> None:
-    response = await browser.http.get(f"{OIDC}/start")
+    response = await browser.http.get(OIDC_START)
     cookie = response.headers["set-cookie"]
     for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/auth", "Max-Age=600"):
         assert attribute in cookie
@@ -368,7 +383,9 @@ async def test_the_cookie_is_for_the_server_alone(browser: Browser) -> None:
     ],
 )
 async def test_no_open_redirect(browser: Browser, return_to: str) -> None:
-    response = await browser.http.get(f"{WECHAT}/start", params={"return_to": return_to})
+    response = await browser.http.get(
+        f"{WECHAT}/start", params={"return_to": return_to, "challenge": CHALLENGE}
+    )
     assert response.status_code == 400
     assert safe_return_to(return_to, browser.server.settings) is None
 
@@ -379,15 +396,15 @@ async def test_our_own_pages_may_be_returned_to(server: Server) -> None:
 
 
 async def test_a_refusal_of_the_provider_returns_to_the_page(browser: Browser) -> None:
-    location = await browser.redirected(f"{WECHAT}/start?return_to=/h5/")
+    location = await browser.redirected(f"{WECHAT_START}&return_to=/h5/")
     state = dict(parse_qsl(urlsplit(location).query))["state"]
     assert await browser.redirected(f"{WECHAT}/callback?state={state}") == "/h5/#error=denied"
-    location = await browser.redirected(f"{WECHAT}/start?return_to=/h5/")
+    location = await browser.redirected(f"{WECHAT_START}&return_to=/h5/")
     state = dict(parse_qsl(urlsplit(location).query))["state"]
     refused = await browser.redirected(f"{WECHAT}/callback?state={state}&code=made-up")
     assert refused == "/h5/#error=refused"
     browser.server.state.faults.order("oidc", "500", 1)
-    unavailable = await browser.redirected(f"{OIDC}/start?return_to=/h5/")
+    unavailable = await browser.redirected(f"{OIDC_START}&return_to=/h5/")
     assert unavailable == "/h5/#error=unavailable"
 
 

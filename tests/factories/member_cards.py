@@ -1,6 +1,6 @@
 """Cards with something on them, for members made by other means."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.core.db import Transaction
@@ -44,3 +44,31 @@ async def a_card(
             sheet.against(source, -amount, accounts[kind].unit)
             await sheet.close()
     return card
+
+
+async def adjust(
+    tx: Transaction, card_id: UUID, kind: AccountKind, amount: int, now: datetime
+) -> int:
+    """Put what is positive, take back what is negative (a debt may follow)."""
+    card = await cards.living(tx, card_id)
+    accounts = await ledger.accounts_of_cards(tx, [card.id])
+    account = next(each for each in accounts if each.kind is kind)
+    header = ledger.Header(
+        kind=PostingKind.ADJUST,
+        cause_kind="test",
+        cause_id=new_id(),
+        group_id=card.group_id,
+        scheme_id=card.scheme_id,
+        actor_kind=PrincipalKind.SYSTEM,
+        occurred_at=now,
+        now=now,
+    )
+    sheet = await ledger.Sheet.open(tx, header, [account.id])
+    if amount > 0:
+        expires_at = now + timedelta(days=amount) if amount % 3 == 0 else None
+        sheet.put(account.id, amount, expires_at=expires_at)
+    else:
+        await sheet.claw_back(account.id, -amount, origin_id=None)
+    sheet.against(SystemAccount.ADJUSTMENTS, -amount, account.unit)
+    await sheet.close()
+    return amount

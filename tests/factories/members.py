@@ -35,7 +35,7 @@ WITH_PHONE = f"""mutation ($phone: String!, $code: String!) {{
   sessionStartWithPhone(input: {{phone: $phone, code: $code}}) {{ {SESSION} }} }}"""
 WITH_EMAIL = f"""mutation ($email: String!, $code: String!) {{
   sessionStartWithEmail(input: {{email: $email, code: $code}}) {{ {SESSION} }} }}"""
-WITH_TICKET = f"""mutation ($ticket: String!, $verifier: String) {{
+WITH_TICKET = f"""mutation ($ticket: String!, $verifier: String!) {{
   sessionStartWithTicket(input: {{ticket: $ticket, verifier: $verifier}}) {{ {SESSION} }} }}"""
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Integer, literal_column, text
 from sqlmodel import select
 
 from app.core.db import Database, Transaction, statement
+from app.core.errors import DomainError, RequestError
 from tests.factories.reading import one
 
 Work = Callable[[Transaction], Coroutine[Any, Any, Any]]
@@ -21,6 +22,15 @@ number_waiting = statement(
     .where(text("NOT granted AND datname = current_database()")),
     into=int,
 )
+
+
+def call(service: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **values: Any) -> Work:
+    """A service call that waits for its transaction."""
+
+    async def work(tx: Transaction) -> Any:
+        return await service(tx, *args, **values)
+
+    return work
 
 
 class _Paused:
@@ -56,13 +66,13 @@ class _Paused:
 
 async def beside(database: Database, first: Work, *, before: Any, second: Work) -> list[Any]:
     """Run the first call up to the statement `before`, then the second until it is done or waits
-    for the first, then the rest of the first; what both gave or raised.
+    for the first, then the rest of the first; what both gave, or the refusal.
 
     SQLite has one writer, so there the two run one after the other.
     """
     if database.dialect_name == "sqlite":
         both = (database.run(first), database.run(second))
-        return await asyncio.gather(*both, return_exceptions=True)
+        return _outcomes(await asyncio.gather(*both, return_exceptions=True))
     reached, go = asyncio.Event(), asyncio.Event()
 
     async def paused(tx: Transaction) -> Any:
@@ -72,6 +82,13 @@ async def beside(database: Database, first: Work, *, before: Any, second: Work) 
     await reached.wait()
     other_task = asyncio.create_task(database.run(second))
     while not other_task.done() and not await one(database, number_waiting):
-        await asyncio.sleep(0)  # lets the other go on; each turn asks the server once
+        pass  # each turn waits for the server's answer, and the other goes on meanwhile
     go.set()
-    return await asyncio.gather(one_task, other_task, return_exceptions=True)
+    return _outcomes(await asyncio.gather(one_task, other_task, return_exceptions=True))
+
+
+def _outcomes(found: tuple[Any, ...]) -> list[Any]:
+    for each in found:
+        if isinstance(each, BaseException) and not isinstance(each, DomainError | RequestError):
+            raise each
+    return list(found)

@@ -9,7 +9,10 @@ from app.core.ids import new_id
 from app.models.cards import Card, ConsumptionVerification, DeductionRule, Scheme, Tier
 from app.models.members import Member
 from app.models.organisation import Node, NodeKind
+from app.models.sessions import PrincipalKind
+from app.models.staff import Permission
 from app.services import cards, members
+from app.services.actors import Actor, Grant
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ async def small_world(tx: Transaction, *, now: datetime) -> SmallWorld:
     return SmallWorld(group, store, scheme, member, card)
 
 
-async def a_scheme(tx: Transaction, *, group: Node, now: datetime) -> Scheme:
+async def a_scheme(
+    tx: Transaction, *, group: Node, now: datetime, name: str = "Regular card"
+) -> Scheme:
     """A scheme of the group, with three tiers."""
     scheme = light(Scheme)(
         group_id=group.id,
         perspective_id=group.id,
-        name="Regular card",
+        name=name,
         currency="CNY",
         deduction_rule=DeductionRule.CASH_FIRST,
         consumption_verification=ConsumptionVerification.NONE,
@@ -61,3 +66,9 @@ async def a_member(
     """One more member of the group, with a card of the scheme."""
     member = await members.create(tx, group_id=group.id, name="王小明", now=now)
     return member, await cards.open_card(tx, member=member, scheme=scheme, store_id=None, now=now)
+
+
+def staff_of(world: SmallWorld) -> Actor:
+    """Somebody who may do everything in the group."""
+    grant = Grant(world.group.id, NodeKind.GROUP, frozenset(Permission))
+    return Actor(PrincipalKind.STAFF, new_id(), world.group.id, (grant,))
