@@ -162,6 +162,8 @@ def serve(
 
         _serve(create_app(settings), settings, listener, started=f"http://{host}:{port}")
         return
+    if make_url(settings.database_url).get_backend_name() == "sqlite":
+        err.print("On SQLite, members' open pages hear only of what their own process records.")
     config = _server_config("app.cli:server_process", settings, workers=processes, factory=True)
     Multiprocess(config, sockets=[listener]).run()
 
@@ -224,6 +226,7 @@ def _server_config(app: ASGIApp | str, settings: Settings, **more: Any) -> uvico
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.stop_timeout_s,
+        limit_concurrency=settings.connections_max,
         **more,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.crypto import Keyring
 from app.core.member_code import MemberCodeKey, MemberCodes
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     member_code_keys: dict[str, SecretStr] = Field(default_factory=dict)
     """Key id → 32 bytes in base64. The last one makes codes; the others still open them."""
 
-    access_token_life: timedelta = timedelta(minutes=10)
+    access_token_life: timedelta = Field(default=timedelta(minutes=10), le=timedelta(hours=1))
     refresh_token_life: timedelta = timedelta(days=60)
     staff_session_life: timedelta = timedelta(hours=12)
 
@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """Whether the server does the jobs too; off where `regulars worker` processes do."""
     metrics_token: SecretStr | None = None
     """What Prometheus sends as its bearer token; without one /metrics is off in production."""
+    connections_max: int = Field(default=5_000, ge=10)
+    """Connections one server process holds at once; more are answered 503."""
     head_timeout_s: float = 10.0
     stop_timeout_s: int = 30
 
@@ -164,6 +166,8 @@ def read_settings(**given: object) -> Settings:
                 raise SettingsInvalid(f"{name} is not a setting")
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except SettingsError as error:  # not the JSON that a list or map needs
+        raise SettingsInvalid(str(error).partition("\n")[0]) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"

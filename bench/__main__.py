@@ -70,8 +70,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="up to 1,000,000 members")
     parser.add_argument("--sizes", type=_size, nargs="+", help="members, such as 10000 100000")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21), metavar="1…20")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long a round counts")
+    parser.add_argument("--rounds", type=int, default=5, choices=range(1, 21), metavar="1…20")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long a round counts")
     parser.add_argument("--warm-seconds", type=float, default=0.7, help="before it counts")
     parser.add_argument("--detail", action="store_true", help="where a request's time goes")
     parser.add_argument(

@@ -51,7 +51,8 @@ the load generator beside the server.
   the two must answer the same.
 - **Purchase recorded**: `purchaseRecord` with a partner's token against its own statements, which
   are recorded, and sent again with new ids on the driver in the same order and transactions: no
-  HTTP, no checks, no Python between them. {statements}
+  HTTP, no checks, no GraphQL.
+  {statements}
   On PostgreSQL each client has a connection; on SQLite they follow each other on one, with a commit
   each or with one for all clients (as the product's group commit does).
 - **Memory** is the resident memory of the server process.
@@ -146,14 +147,15 @@ def _verdicts(results: list[Measured], growths: list[Growth]) -> Iterator[str]:
 
 def _statements(results: list[Measured]) -> str:
     counts = sorted({(r.statements, r.transactions) for r in results})
-    return " ".join(
-        f"It takes {statements} statements in {transactions} transactions."
+    found = " or ".join(
+        f"{statements} statements in {transactions} transactions"
         for statements, transactions in counts
     )
+    return f"It takes {found}."
 
 
 def _met(is_met: bool) -> str:
-    return "met" if is_met else "**below the goal**"
+    return "met" if is_met else "**missed**"
 
 
 def _rate(samples: list[Sample]) -> float:

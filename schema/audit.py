@@ -1,7 +1,7 @@
 """The audit log, as those who may read it see it (SEC-3)."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import orjson
@@ -27,6 +27,22 @@ PREFIXES = {
     "member": "mem",
     "card": "card",
     "purchase": "pur",
+    "scheme": "sch",
+    "merge": "mrg",
+}
+# Which details are ids, and what those begin with.
+DETAIL_PREFIXES = {
+    "card": "card",
+    "terminal": "term",
+    "survivor": "mem",
+    "loser": "mem",
+    "tier_id": "tier",
+    "node_id": "node",
+    "node_ids": "node",
+    "role_id": "role",
+    "stores": "node",
+    "scheme": "sch",
+    "member": "mem",
 }
 ACTOR_PREFIXES = {
     PrincipalKind.MEMBER.value: "mem",
@@ -43,7 +59,7 @@ class AuditRecord:
     action: str = strawberry.field(description="What was done, such as `staff.create`.")
     object_kind: str = strawberry.field(description="What kind of thing it was done to.")
     object_id: strawberry.ID | None = strawberry.field(description="Which one.")
-    details: str = strawberry.field(description="More about it as a JSON object; never personal.")
+    details: str = strawberry.field(description="More about it as a JSON object: ids, numbers, and the reason that was given.")
     request_id: str = strawberry.field(description="The request it came with, as logs name it.")
     recorded_at: datetime = strawberry.field(description="When.")
     sequence: Long | None = strawberry.field(
@@ -64,7 +80,7 @@ class AuditRecord:
             action=row.action,
             object_kind=row.object_kind,
             object_id=None if object_id is None else strawberry.ID(object_id),
-            details=orjson.dumps(row.details, option=orjson.OPT_SORT_KEYS).decode(),
+            details=_shown(row.details),
             request_id=row.request_id,
             recorded_at=row.recorded_at,
             sequence=None if row.sequence is None else Long(row.sequence),
@@ -101,3 +117,18 @@ class AuditFilter:
 Filter = Annotated[
     AuditFilter | None, strawberry.argument(description="Which acts; null shows all.")
 ]
+
+
+def _shown(details: dict[str, Any]) -> str:
+    """The details as JSON, with ids in the form that everything else takes and gives."""
+
+    def typed(key: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [typed(key, each) for each in value]
+        return type_id(DETAIL_PREFIXES[key], UUID(value))
+
+    shown = {
+        key: typed(key, value) if key in DETAIL_PREFIXES and value else value
+        for key, value in details.items()
+    }
+    return orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,13 +1,18 @@
 """IDN-2, IDN-4, IDN-5: identities are bound with proof, and two records become one."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import SQLModel, select
 
-from app.core.db import Database
+from app.core.db import Database, Transaction, statement
+from app.core.ids import type_id
 from app.gateways.sandbox.state import WeChatUser
-from app.services import ledger
+from app.services import ledger, sessions
+from app.services.members import RECENT_SIGN_IN
 from resolvers.root import admin_schema
 from schema.context import Principal
 from tests.factories.identities import ANNA, BEN, MINI_PROGRAM, js_code, phone_code
@@ -163,6 +168,116 @@ async def test_a_confirmed_merge_is_done_once_and_undone_by_staff(server: Server
     assert [(m["id"], m["undoneAt"] is not None) for m in listed] == [(merge_id, True)]
     assert len(await identities_of(server, by_wechat)) == 2
     assert await server.database.scan(ledger.check) == []
+
+
+RESERVE = """query ($card: ID!) { memberCodeReserve(cardId: $card, minutes: 5) { __typename } }"""
+SET_PIN = """mutation ($card: ID!, $code: String!) { cardSetPin(input: {
+  cardId: $card, phone: "+8613800000001", code: $code, pin: "280517"}) { __typename } }"""
+LOST = "mutation ($card: ID!) { cardReportLost(input: {cardId: $card}) { __typename } }"
+JOIN = "mutation ($scheme: ID!) { cardJoin(input: {schemeId: $scheme}) { __typename } }"
+CLOSE = """mutation { memberClose(input: {requestKey: "k", forfeitBalances: true}) {
+  __typename } }"""
+UPDATE = """mutation { memberUpdate(input: {region: "x"}) { __typename } }"""
+CONSENT = """mutation { consentDecide(input: {purpose: "sms", version: "1", isGiven: true}) {
+  id } }"""
+
+NOT_THE_MEMBERS = {"jobs", "provider_tokens"}
+EVERYTHING = [
+    statement(select(table))  # type: ignore[call-overload]  # a table, where it knows classes
+    for table in SQLModel.metadata.sorted_tables
+    if table.name not in NOT_THE_MEMBERS
+]
+
+
+async def everything(tx: Transaction) -> list[Any]:
+    return [sorted(map(repr, await tx.all(rows))) for rows in EVERYTHING]
+
+
+async def what_a_thief_would_do(
+    server: Server, victim: Principal
+) -> list[tuple[str, dict[str, Any]]]:
+    """Everything a member can write, each such that it would work; what is known by proofs of
+    the thief's own, and the offer of a merge."""
+    server.clock.advance(minutes=1)  # a phone is sent one code a minute
+    now = server.clock.now
+    scheme = await server.database.run(a_scheme, group=server.group, now=now)
+    other = await server.database.run(a_scheme, group=server.group, now=now, name="Another card")
+    card = await server.database.run(a_card, member_id=victim.id, scheme=scheme, now=now)
+    await server.ask(WITH_WECHAT, appId=MINI_PROGRAM, jsCode=js_code(server.state, ANNA))
+    offer = await server.ask(
+        BIND_WECHAT, victim, appId=MINI_PROGRAM, jsCode=js_code(server.state, ANNA)
+    )
+    email = await server.code("EMAIL", "thief@regulars.example", "BIND")
+    phone = await server.code("SMS", "+8613800000009", "BIND")
+    pin = await server.code("SMS", "+8613800000001", "CARD_PIN")
+    own = (await server.ask(IDENTITIES, victim))["identities"]
+    on_card = {"card": type_id("card", card.id)}
+    bens = {"appId": MINI_PROGRAM, "jsCode": js_code(server.state, BEN)}
+    bens_phone = {"appId": MINI_PROGRAM, "phoneCode": phone_code(server.state, BEN)}
+    return [
+        (BIND_PHONE, {"phone": "+8613800000009", "code": phone}),
+        (BIND_EMAIL, {"email": "thief@regulars.example", "code": email}),
+        (BIND_WECHAT, bens),
+        (BIND_WECHAT_PHONE, bens_phone),
+        (UNBIND, {"id": own[0]["id"]}),
+        (MERGE, {"ticket": offer["ticket"]}),
+        (CLOSE, {}),
+        (RESERVE, on_card),
+        (SET_PIN, on_card | {"code": pin}),
+        (LOST, on_card),
+        (JOIN, {"scheme": type_id("sch", other.id)}),
+        (UPDATE, {}),
+        (CONSENT, {}),
+    ]
+
+
+TAKE_OVERS = 7
+"""The first of them decide whose account it is."""
+
+
+async def test_a_revoked_sessions_token_changes_nothing(server: Server) -> None:
+    """IDN-6: it can be read with for the minutes it has left, and that is all."""
+    victim = await server.signed_in_by_phone("+8613800000001")
+    deeds = await what_a_thief_would_do(server, victim)
+    assert victim.session_id is not None
+    await server.database.run(
+        sessions.revoke, session_id=victim.session_id, why="by_owner", now=server.clock.now
+    )
+    before = await server.database.scan(everything)
+    for document, variables in deeds:
+        assert await server.ask(document, victim, **variables) == "UNAUTHENTICATED", document
+    assert await server.database.scan(everything) == before
+    assert (await server.ask(IDENTITIES, victim))["identities"]
+
+
+async def test_a_token_of_another_members_session_changes_nothing(server: Server) -> None:
+    """As a token of a merged record, whose session was not taken along."""
+    victim = await server.signed_in_by_phone("+8613800000001")
+    other = await server.signed_in_by_phone("+8613800000002")
+    deeds = await what_a_thief_would_do(server, victim)
+    mixed = replace(victim, session_id=other.session_id)
+    before = await server.database.scan(everything)
+    for document, variables in deeds:
+        assert await server.ask(document, mixed, **variables) == "UNAUTHENTICATED", document
+    assert await server.database.scan(everything) == before
+
+
+async def test_what_decides_whose_account_it_is_needs_a_recent_sign_in(server: Server) -> None:
+    """IDN-6: a copied token that is refreshed for days takes no account over."""
+    start = server.clock.now
+    victim = await server.signed_in_by_phone("+8613800000001")
+    server.clock.now = start + timedelta(minutes=26)
+    deeds = await what_a_thief_would_do(server, victim)
+    server.clock.now = start + RECENT_SIGN_IN + timedelta(seconds=1)
+    before = await server.database.scan(everything)
+    for document, variables in deeds[:TAKE_OVERS]:
+        answer = await server.ask(document, victim, **variables)
+        assert answer["__typename"] == "SignInAgain", document
+    assert await server.database.scan(everything) == before
+    server.clock.now = start + RECENT_SIGN_IN
+    document, variables = deeds[0]  # its code is not used up
+    answer = await server.ask(document, victim, **variables)
+    assert answer["__typename"] == "IdentityBound"
 
 
 async def test_a_sign_in_whose_proofs_touch_two_records_offers_the_merge(server: Server) -> None:

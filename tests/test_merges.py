@@ -116,8 +116,7 @@ async def twins(database: Database, now: datetime) -> Twins:
 async def test_an_expired_card_is_not_revived_by_a_merge(twins: Twins, whose: str) -> None:
     """CRD-3: neither its points in a card that lives, nor a living card's in an expired one."""
     card = twins.anna_card if whose == "stays" else twins.ben_card
-    over = twins.now - timedelta(days=1)
-    await twins.database.run(_change, set_expiry, card_id=card.id, new_expiry=over)
+    await twins.database.run(expire, card, twins.now)
     offer = await twins.offered()
     async with nothing_moves(twins.database):
         with pytest.raises(MergeImpossible):
@@ -126,8 +125,9 @@ async def test_an_expired_card_is_not_revived_by_a_merge(twins: Twins, whose: st
     assert kept.member_id == twins.ben.id
 
 
-async def _change(tx: Transaction, of: object, **values: object) -> None:
-    await tx.changed(of, **values)  # type: ignore[arg-type]
+async def expire(tx: Transaction, card: Card, now: datetime) -> None:
+    """A day ago, which no job has written down."""
+    await tx.changed(set_expiry, card_id=card.id, new_expiry=now - timedelta(days=1))
 
 
 async def test_a_ticket_is_worth_nothing_once_what_was_proven_has_moved_on(twins: Twins) -> None:
@@ -208,8 +208,7 @@ async def test_undoing_takes_nothing_out_of_a_card_that_may_not_be_used(
     """CRD-3: a frozen card's value stays where it is."""
     merged = await twins.merge()
     if status is CardStatus.EXPIRED:
-        over = twins.now - timedelta(days=1)
-        await twins.database.run(_change, set_expiry, card_id=twins.anna_card.id, new_expiry=over)
+        await twins.database.run(expire, twins.anna_card, twins.now)
     else:
         await twins.database.run(freeze, twins.anna_card, status)
     async with nothing_moves(twins.database):

@@ -20,16 +20,11 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlmodel import col, func, select
 
 from app.core.db import Database, Transaction, open_database, statement
-from app.core.ids import new_id
 from app.models.cards import Card, CardStatus
 from app.models.identities import Identity, IdentityKind, Merge
 from app.models.ledger import Account, AccountKind
 from app.models.members import Member, MemberStatus
-from app.models.organisation import NodeKind
-from app.models.sessions import PrincipalKind
-from app.models.staff import Permission
 from app.services import cards, ledger, members, merges, sign_in
-from app.services.actors import Actor, Grant
 from app.services.identities import Bound, Proof
 from app.services.members import Bearer
 from app.services.merges import merging

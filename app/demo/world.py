@@ -93,8 +93,9 @@ PARTNER = PartnerLogin(
     client_secret="demo-secret-of-kuaipao-delivery",  # noqa: S106  # likewise
     scopes=(
         Permission.ORGANISATION_READ,
-        Permission.MEMBERS_READ,
+        Permission.MEMBERS_FIND,
         Permission.CARDS_READ,
+        Permission.CARDS_ISSUE,
         Permission.CODES_RESOLVE,
         Permission.PURCHASES_READ,
         Permission.PURCHASES_WRITE,
@@ -117,6 +118,8 @@ def directory() -> Directory:
             phone=one.phone or (earlier.phone if earlier else None),
             email=one.email or (earlier.email if earlier else None),
             wechat=wechat or (earlier.wechat if earlier else ()),
+            # One for all apps of the group: it joins the OpenIDs of each (IDN-1).
+            unionid=f"uDemo-{one.key}",
         )
     logins = [StaffLogin(e.name, e.email, PASSWORD, e.totp_secret) for e in EMPLOYEES]
     return Directory(people=tuple(people.values()), staff=logins, partners=(PARTNER,))

@@ -23,6 +23,7 @@ class Permission(StrEnum):
     PARTNERS_WRITE = "partners:write"
     SCHEMES_READ = "schemes:read"
     SCHEMES_WRITE = "schemes:write"
+    MEMBERS_FIND = "members:find"
     MEMBERS_READ = "members:read"
     MEMBERS_WRITE = "members:write"
     MEMBERS_UNMASK = "members:unmask"

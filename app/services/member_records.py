@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from app.core.db import Transaction, statement
 from app.core.errors import BadInput, DomainError
-from app.core.phones import normal_email, normal_phone
+from app.core.phones import InvalidEmail, InvalidPhone, normal_email, normal_phone
 from app.models.identities import Identity, IdentityKind, Merge
 from app.models.members import AttributeDefinition, AttributeKind, Member, MemberStatus
 from app.models.staff import Permission
@@ -69,8 +69,12 @@ async def find(
     email: str | None = None,
     card_number: str | None = None,
 ) -> Member | None:
-    """The one member with this phone, e-mail address or card number, by blind index (SEC-1)."""
-    actor.require_any(Permission.MEMBERS_READ)
+    """The one member with this phone, e-mail address or card number, by blind index (SEC-1).
+
+    Found by knowing the whole of it, which a till may; listing members is another permission.
+    What is no phone or address finds nobody.
+    """
+    actor.require_any(Permission.MEMBERS_FIND)
     if [phone, email, card_number].count(None) != 2:
         raise BadInput("Give exactly one of phone, email and cardNumber.")
     if card_number is not None:
@@ -79,11 +83,14 @@ async def find(
         except cards.CardNotFound:
             return None
         return await members.living(tx, card.member_id)
-    proof = (
-        Proof(IdentityKind.PHONE, normal_phone(phone))
-        if phone is not None
-        else Proof(IdentityKind.EMAIL, normal_email(email or ""))
-    )
+    try:
+        proof = (
+            Proof(IdentityKind.PHONE, normal_phone(phone))
+            if phone is not None
+            else Proof(IdentityKind.EMAIL, normal_email(email or ""))
+        )
+    except (InvalidPhone, InvalidEmail):
+        return None
     for identity in await identities.find(tx, group_id=actor.group_id, proofs=[proof]):
         return await members.living(tx, identity.member_id)
     return None

@@ -19,7 +19,8 @@ NAME_CHARS_MAX = 64
 ROLES_MAX = 200
 
 P = Permission
-SEES = {P.ORGANISATION_READ, P.SCHEMES_READ, P.MEMBERS_READ, P.CARDS_READ, P.PURCHASES_READ}
+SEES = {P.ORGANISATION_READ, P.SCHEMES_READ, P.CARDS_READ, P.PURCHASES_READ}
+SEES |= {P.MEMBERS_FIND, P.MEMBERS_READ}
 BUILT_IN: dict[str, frozenset[Permission]] = {
     "owner": frozenset(Permission),
     "marketer": frozenset(SEES | {P.SCHEMES_WRITE, P.MEMBERS_WRITE}),
@@ -27,12 +28,13 @@ BUILT_IN: dict[str, frozenset[Permission]] = {
     "support": frozenset(
         SEES | {P.MEMBERS_WRITE, P.MEMBERS_UNMASK, P.CARDS_ISSUE, P.CARDS_WRITE, P.PURCHASES_REFUND}
     ),
-    # Issues cards at the till (MEM-8) and cannot freeze or unfreeze one.
+    # Finds who stands at the till and issues their card (MEM-8); cannot list members, nor freeze
+    # or unfreeze a card.
     "cashier": frozenset(
-        {P.ORGANISATION_READ, P.CODES_RESOLVE, P.CARDS_READ, P.CARDS_ISSUE}
-        | {P.PURCHASES_READ, P.PURCHASES_WRITE}
+        {P.ORGANISATION_READ, P.SCHEMES_READ, P.MEMBERS_FIND, P.CODES_RESOLVE}
+        | {P.CARDS_READ, P.CARDS_ISSUE, P.PURCHASES_READ, P.PURCHASES_WRITE}
     ),
-    "auditor": frozenset({p for p in Permission if p.endswith(":read")}),
+    "auditor": frozenset({p for p in Permission if p.endswith(":read")} | {P.MEMBERS_FIND}),
 }
 
 role_by_id = statement(

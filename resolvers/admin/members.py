@@ -45,7 +45,7 @@ class Query:
         return Member.of(row) if row else None
 
     @strawberry.field(
-        permission_classes=[Reads],
+        permission_classes=[Needs(Permission.MEMBERS_FIND)],
         description="The member with this phone, e-mail address or card number, or null.",
     )
     async def member_find(self, info: Info, input: Find) -> Member | None:

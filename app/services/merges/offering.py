@@ -95,5 +95,7 @@ def masked(identity: Identity) -> str:
             return masked_phone(identity.value)
         case IdentityKind.EMAIL:
             return masked_email(identity.value)
+        case IdentityKind.WECHAT_OPENID | IdentityKind.WECHAT_UNIONID:
+            return f"WeChat ****{identity.value[-4:]}"
         case _:
-            return f"{identity.kind} …{identity.value[-4:]}"
+            return f"{identity.issuer or 'ID'} ****{identity.value[-4:]}"
