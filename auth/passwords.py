@@ -49,12 +49,17 @@ async def password_is_right(password: str, stored: str | None) -> bool:
 
 async def hash_pin(pin: str) -> str:
     """A hash to store, of a PIN whose form was checked before."""
-    return await _hash(PINS, index_of(pin, PIN_CONTEXT))
+    return await _hash(PINS, _peppered(pin))
 
 
 async def pin_is_right(pin: str, stored: str | None) -> bool:
     """Whether it is the PIN; with nothing stored, as slow and always wrong."""
-    return await _is_right(PINS, index_of(pin[:PASSWORD_CHARS_MAX], PIN_CONTEXT), stored)
+    return await _is_right(PINS, _peppered(pin), stored)
+
+
+def _peppered(pin: str) -> str:
+    """The PIN under the index key. What is not ASCII is no PIN, and half a surrogate no text."""
+    return index_of(pin[:PASSWORD_CHARS_MAX] if pin.isascii() else "", PIN_CONTEXT)
 
 
 async def _hash(hasher: PasswordHasher, secret: str) -> str:

@@ -254,6 +254,8 @@ class Till:
 @pytest.fixture
 async def till(database: Database, now: datetime) -> Till:
     till = await counter(database, now)
+    # Recruited before: a first purchase would lock the member as well.
+    await database.run(members.recruit, member_id=till.shop.member.id, store_id=till.shop.store.id)
     return Till(till, await database.run(a_bearer, till.shop.member.id, now=now))
 
 

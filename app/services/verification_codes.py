@@ -181,4 +181,5 @@ async def prove(
 
 def _hash(code_id: UUID, code: str) -> str:
     """Keyed, since a plain hash of six digits is soon reversed; bound to its row."""
-    return index_of(f"{code_id}:{code[:16]}", "verification_codes.code_hash")
+    digits = code[:16] if code.isascii() else ""  # half a surrogate pair is no text to hash
+    return index_of(f"{code_id}:{digits}", "verification_codes.code_hash")
