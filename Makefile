@@ -24,7 +24,7 @@ test: lint
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy app schema resolvers auth tests
+	$(BIN)/mypy app schema resolvers auth tests bench
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 

@@ -59,7 +59,9 @@ class AuditRecord:
     action: str = strawberry.field(description="What was done, such as `staff.create`.")
     object_kind: str = strawberry.field(description="What kind of thing it was done to.")
     object_id: strawberry.ID | None = strawberry.field(description="Which one.")
-    details: str = strawberry.field(description="More about it as a JSON object: ids, numbers, and the reason that was given.")
+    details: str = strawberry.field(
+        description="More about it as a JSON object: ids, numbers, and the reason that was given."
+    )
     request_id: str = strawberry.field(description="The request it came with, as logs name it.")
     recorded_at: datetime = strawberry.field(description="When.")
     sequence: Long | None = strawberry.field(
