@@ -20,6 +20,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvicorn
+from prometheus_client import start_http_server
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
@@ -266,11 +267,20 @@ def _welcome(url: str) -> str:
 
 
 @cli.command()
-def worker() -> None:
+def worker(
+    *,
+    metrics_host: Host = "127.0.0.1",
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Serve Prometheus metrics here.")
+    ] = None,
+) -> None:
     """Do jobs only: for deployments whose servers have REGULARS_RUN_JOBS=false."""
     configure_logs(readable=sys.stderr.isatty())
     settings = _settings()
     _run(_ready_to_serve(settings))
+    if metrics_port is not None:
+        _listener(metrics_host, metrics_port).close()  # its errors are ours to word
+        start_http_server(metrics_port, metrics_host)
     _run(_work(settings))
 
 
@@ -433,7 +443,9 @@ async def _rotate(settings: Settings) -> Any:
     database = await _open(settings)
     try:
         return await database.run(
-            signing_keys.rotate, now=datetime.now(UTC), token_life=settings.access_token_life
+            signing_keys.rotate,
+            now=datetime.now(UTC),
+            token_life=signing_keys.TOKEN_LIFE_MAX,
         )
     finally:
         await database.close()

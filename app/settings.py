@@ -8,7 +8,6 @@ import os
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -45,7 +44,7 @@ class WeChatSettings(Frozen):
 
 
 class SmsSettings(Frozen):
-    """Tencent Cloud SMS. The templates' one parameter each is the code."""
+    """Tencent Cloud SMS. The template's one parameter is the code."""
 
     base_url: str = "https://sms.tencentcloudapi.com"
     secret_id: str = ""
@@ -96,7 +95,7 @@ class Settings(BaseSettings):
     """Key id → 32 bytes in base64. The last one makes codes; the others still open them."""
 
     access_token_life: timedelta = Field(default=timedelta(minutes=10), le=timedelta(hours=1))
-    refresh_token_life: timedelta = timedelta(days=60)
+    refresh_token_life: timedelta = Field(default=timedelta(days=60), le=timedelta(days=90))
     staff_session_life: timedelta = timedelta(hours=12)
 
     allowed_origins: frozenset[str] = frozenset()
@@ -176,8 +175,3 @@ def read_settings(**given: object) -> Settings:
 
 def _key(secret: SecretStr) -> bytes:
     return base64.b64decode(secret.get_secret_value())
-
-
-def data_folder(settings: Settings) -> Path:
-    """Where the embedded database lies."""
-    return Path(settings.database_url.removeprefix("sqlite:///")).parent

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -21,11 +21,6 @@ After = Annotated[
 ]
 
 N = TypeVar("N")
-
-
-class HasId(Protocol):
-    @property
-    def id(self) -> Any: ...
 
 
 @strawberry.type(description="Where a page of a connection stands.")

@@ -263,3 +263,44 @@ async def _points(
         return account.balance, [(lot.remaining, lot.expires_at) for lot in lots]
 
     return await database.read(look)
+
+
+async def test_undoing_gives_each_side_its_own_debt_back(database: Database, now: datetime) -> None:
+    """IDN-5: the survivor owed 50, the other brought 80; undoing unpays what the merge paid."""
+    world = await database.run(small_world, now=now)
+    other, other_card = await database.run(
+        a_member, group=world.group, scheme=world.scheme, now=now
+    )
+    await database.run(adjust, world.card.id, AccountKind.POINTS, -50, now)
+    await database.run(adjust, other_card.id, AccountKind.POINTS, 80, now)
+    merged = await database.run(merge_other, world.member.id, other.id, now)
+    assert await _held(database, world.card.id) == (30, 0)
+    undone = await database.run(merges.undo, staff_of(world), merge_id=merged.id, now=now)
+    assert undone.not_returned == []
+    assert await _held(database, world.card.id) == (0, 50)
+    assert await _held(database, other_card.id) == (80, 0)
+    assert await database.scan(ledger.check) == []
+
+
+async def test_undoing_gives_the_others_debt_back(database: Database, now: datetime) -> None:
+    """IDN-5: the other owed 30, which the survivor's 80 paid; each has again what they had."""
+    world = await database.run(small_world, now=now)
+    other, other_card = await database.run(
+        a_member, group=world.group, scheme=world.scheme, now=now
+    )
+    await database.run(adjust, world.card.id, AccountKind.POINTS, 80, now)
+    await database.run(adjust, other_card.id, AccountKind.POINTS, -30, now)
+    merged = await database.run(merge_other, world.member.id, other.id, now)
+    assert await _held(database, world.card.id) == (50, 0)
+    await database.run(merges.undo, staff_of(world), merge_id=merged.id, now=now)
+    assert await _held(database, world.card.id) == (80, 0)
+    assert await _held(database, other_card.id) == (0, 30)
+    assert await database.scan(ledger.check) == []
+
+
+async def _held(database: Database, card_id: UUID) -> tuple[int, int]:
+    """The points of a card, and the points it owes."""
+    for account in await database.read(ledger.accounts_of_cards, [card_id]):
+        if account.kind is AccountKind.POINTS:
+            return account.balance, account.debt
+    raise AssertionError(card_id)

@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import orjson
 import structlog
@@ -29,8 +29,6 @@ POLL_S = 1.0
 """How long a job can wait unheard: news of it is best effort, and a delayed one has none."""
 SEAL_EVERY_S = 1.0
 ROTATE_EVERY_S = 3_600.0
-TOKEN_LIFE_MAX = timedelta(hours=1)
-"""Longer than anything we sign lives: an old key stays published for as long."""
 METRICS_EVERY_S = 5.0
 FORGET_EVERY_S = 60.0
 FORGET_BATCHES_MAX = 100
@@ -96,7 +94,7 @@ class Worker:
             _log.info("worker stopped", worker=self.name)
 
     async def drain(self) -> int:
-        """Do everything that is due now and return; for tests and `regulars` commands."""
+        """Do everything that is due now and return; for tests."""
         count = 0
         while leased := await self.database.run(jobs.lease, worker=self.name, now=self.clock()):
             await asyncio.gather(*(self._do(job) for job in leased))
@@ -120,7 +118,7 @@ class Worker:
     async def rotate(self) -> None:
         """Make the next signing key when the current one is old enough (IDN-6)."""
         await self.database.run(
-            signing_keys.rotate_when_due, now=self.clock(), token_life=TOKEN_LIFE_MAX
+            signing_keys.rotate_when_due, now=self.clock(), token_life=signing_keys.TOKEN_LIFE_MAX
         )
 
     async def measure(self) -> None:

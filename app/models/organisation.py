@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlmodel import Field, Index
 
 from app.core.db import Choice, UtcDateTime
 from app.models.base import Row
@@ -15,6 +15,9 @@ class NodeKind(StrEnum):
     GROUP = "GROUP"
     BRAND = "BRAND"
     STORE = "STORE"
+
+
+_is_group = text("kind = 'GROUP'")
 
 
 class Node(Row, table=True):
@@ -27,6 +30,14 @@ class Node(Row, table=True):
     __tablename__ = "nodes"
     __table_args__ = (
         UniqueConstraint("group_id", "kind", "code"),
+        # A deployment finds its group by the code in its settings.
+        Index(
+            "uq_nodes_group_code",
+            "code",
+            unique=True,
+            sqlite_where=_is_group,
+            postgresql_where=_is_group,
+        ),
         CheckConstraint("(kind = 'GROUP') = (group_id = id)", name="group_is_its_own_group"),
     )
 

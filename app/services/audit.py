@@ -114,7 +114,9 @@ by_object = _search(
     col(AuditRecord.recorded_at) < bindparam("to_moment"),
 )
 count_unsealed = statement(
-    select(func.count()).select_from(AuditRecord).where(col(AuditRecord.sequence).is_(None)),
+    select(func.count())
+    .select_from(AuditRecord)
+    .where(col(AuditRecord.sequence).is_(None), col(AuditRecord.group_id) == bindparam("group_id")),
     into=int,
 )
 new_record = light(AuditRecord)
@@ -186,7 +188,10 @@ async def search(
 
 
 async def seal(tx: Transaction) -> int:
-    """Chain a batch of records, oldest first; how many there were. One process at a time."""
+    """Chain a batch of records, oldest first; how many there were.
+
+    Of two processes at once, the unique place lets one through; the other runs again.
+    """
     records = await tx.all(unsealed)
     heads: dict[UUID, tuple[int, str]] = {}
     for row in records:
@@ -220,15 +225,16 @@ class Verdict(NamedTuple):
 
 async def verify(tx: Transaction, *, group_id: UUID) -> Verdict:
     """Recompute a group's chain from its beginning."""
+    unsealed = await tx.one(count_unsealed, group_id=group_id) or 0
     sequence, before = 0, GENESIS
     while rows := await tx.all(sealed_after, group_id=group_id, after=sequence):
         for row in rows:
             broken = _fault(row, sequence + 1, before)
             if broken:
-                return Verdict(sequence, before, Broken(sequence + 1, broken), 0)
+                return Verdict(sequence, before, Broken(sequence + 1, broken), unsealed)
             assert row.hash is not None
             sequence, before = sequence + 1, row.hash
-    return Verdict(sequence, before, None, await tx.one(count_unsealed) or 0)
+    return Verdict(sequence, before, None, unsealed)
 
 
 def _fault(row: AuditRecord, sequence: int, before: str) -> str | None:

@@ -83,7 +83,7 @@ STAFF_CHANGES = {
     (CardStatus.LOST, CardStatus.FROZEN),
     (CardStatus.FROZEN, CardStatus.NORMAL),
 }
-"""CRD-3: nothing is deleted. Expired and refunded are reached by time and by refund only."""
+"""CRD-3: nothing is deleted. Nobody sets a card to expired or refunded by hand."""
 
 
 class CardNotFound(DomainError):
@@ -218,7 +218,7 @@ async def _seen_by(tx: Transaction, actor: Actor, card: Card) -> Card | None:
 
 
 def status_at(card: Card, now: datetime) -> CardStatus:
-    """The card's status; one whose time is over is expired whether a job wrote it down or not."""
+    """The card's status; one whose time is over is expired, though its row still says normal."""
     is_over = card.expires_at is not None and card.expires_at <= now
     return CardStatus.EXPIRED if is_over and card.status is CardStatus.NORMAL else card.status
 

@@ -84,7 +84,7 @@ async def enqueue(
 ) -> None:
     """Write work down, to be done after this transaction commits.
 
-    A job whose `unique_key` was ever written down before is dropped in silence.
+    A job whose `unique_key` stands in the table is dropped in silence; done ones stay a week.
     """
     job = new_job(
         kind=kind, payload=orjson.dumps(payload).decode(), unique_key=unique_key, run_at=now

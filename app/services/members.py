@@ -289,7 +289,7 @@ async def consents_in_force(tx: Transaction, member_ids: list[UUID]) -> dict[UUI
 
 
 async def recruit(tx: Transaction, *, member_id: UUID, store_id: UUID) -> None:
-    """The first store a member consumes at recruits them; no later one changes it (CRD-7)."""
+    """The first store a member consumes or is given a card at recruits them, for good (CRD-7)."""
     await tx.changed(recruit_once, member_id=member_id, store_id=store_id)
 
 

@@ -27,7 +27,6 @@ from app.services.actors import Actor, Grant, known_permissions
 NAME_CHARS_MAX = 120
 NODES_MAX = 100
 REQUESTS_PER_MINUTE_MAX = 100_000
-GRACE_DEFAULT = timedelta(hours=24)
 GRACE_MAX = timedelta(days=7)
 RATE_WINDOW = timedelta(minutes=1)
 SECRET_BYTES = 32

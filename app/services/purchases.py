@@ -242,9 +242,9 @@ async def record(
 ) -> Recorded:
     """Record a purchase on a card: points are earned, the first store recruits the member.
 
-    Exactly once per request key, and once per order number of a store. Raises the refusals
-    above, `CardNotFound`, `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`,
-    `BalanceTooLarge`, `RequestKeyReused`.
+    Exactly once per request key, and once per order number of a store. Raises `OrderNumberTaken`,
+    `PaymentMethodUnknown`, `PaymentsDoNotAddUp`, `WrongCurrency`, `CardNotFound`,
+    `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`, `BalanceTooLarge`, `RequestKeyReused`.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.PURCHASES_WRITE, store)
@@ -362,7 +362,8 @@ async def refund(
         refunded_at=now,
     )
     await tx.insert(made)
-    card = await cards.living(tx, purchase.card_id)
+    # Whatever its status: what was given for nothing is nobody's.
+    card = await cards.locked(tx, await cards.living(tx, purchase.card_id))
     await points.take_back(tx, card=card, purchase=purchase, refund=made, actor=actor, now=now)
     await audit.record(
         tx, actor, "purchase.refund", object_kind="purchase", object_id=purchase.id,

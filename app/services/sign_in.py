@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from app.core.crypto import constant_time_equal
-from app.core.db import Transaction
+from app.core.db import Transaction, TransientFailure
 from app.core.errors import DomainError
 from app.models.identities import CodeChannel, CodePurpose, Identity, IdentityKind
 from app.models.members import Member
@@ -167,8 +167,8 @@ async def _bind(
     bound: list[Identity] = []
     for proof in ranked:
         found = await identities.bind(tx, member=member, proof=proof, now=now)
-        if isinstance(found, Taken):  # somebody bound it between the two statements
-            return await merges.offer(tx, member=member, touched=found.identity, now=now)
+        if isinstance(found, Taken):
+            raise TransientFailure("somebody bound it meanwhile")  # the next run makes the offer
         bound.append(found.identity)
     return Bound(bound[0])
 

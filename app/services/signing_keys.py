@@ -20,6 +20,8 @@ PUBLISH_AHEAD = timedelta(minutes=10)
 """More than processes and partners keep the JWKS."""
 
 KEY_LIFE = timedelta(days=30)
+TOKEN_LIFE_MAX = timedelta(hours=1)
+"""Longer than anything we sign lives: an old key stays published for as long."""
 KEYS_MAX = 20
 """Published at once: rotating faster than tokens expire is a mistake."""
 

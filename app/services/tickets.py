@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam
-from sqlmodel import col, delete, select, update
+from sqlmodel import col, delete, update
 
 from app.core.crypto import fingerprint
 from app.core.db import Transaction, light, statement
@@ -27,7 +27,6 @@ every_ticket_column = Ticket.__table__.columns  # type: ignore[attr-defined]
 take_ticket = statement(
     delete(Ticket).where(is_this_ticket).returning(*every_ticket_column), into=Ticket
 )
-find_ticket = statement(select(Ticket).where(is_this_ticket), into=Ticket)
 count_try = statement(
     update(Ticket)
     .where(is_this_ticket, col(Ticket.tries) < bindparam("at_most"))
@@ -71,12 +70,6 @@ async def issue(
 async def redeem(tx: Transaction, *, purpose: str, secret: str, now: datetime) -> Ticket:
     """Take a ticket, which only one can; raises `TicketRefused`."""
     found = await tx.one(take_ticket, **_key(purpose, secret, now))
-    return _given(found)
-
-
-async def peek(tx: Transaction, *, purpose: str, secret: str, now: datetime) -> Ticket:
-    """Look at a ticket and leave it; raises `TicketRefused`."""
-    found = await tx.one(find_ticket, **_key(purpose, secret, now))
     return _given(found)
 
 

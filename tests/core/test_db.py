@@ -198,6 +198,61 @@ async def test_news_crosses_processes_on_postgresql(postgresql_engine: Any, now:
         await postgresql_engine.drop(url)
 
 
+async def test_a_process_hears_again_after_the_database_cut_it_off(
+    postgresql_engine: Any, now: datetime
+) -> None:
+    url = await postgresql_engine.make(None)
+    here, there = await open_database(url), await open_database(url)
+
+    async def announce(tx: Transaction) -> None:
+        tx.announce("topic", {"n": 1})
+
+    async def cut_off(tx: Any) -> None:
+        await tx.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+
+    try:
+        async with here.listen("topic") as events:
+            await there.run(cut_off)
+            heard = asyncio.ensure_future(anext(events))
+            async with asyncio.timeout(20):
+                while not heard.done():
+                    await there.run(announce)
+                    await asyncio.wait([heard], timeout=0.1)
+            assert heard.result() == {"n": 1}
+    finally:
+        await here.close()
+        await there.close()
+        await postgresql_engine.drop(url)
+
+
+async def test_a_duplicate_after_a_transient_failure_is_tried_once_more(
+    database: Database, now: datetime
+) -> None:
+    """The two kinds of trouble have budgets of their own."""
+    troubles: list[Exception] = [TransientFailure(), ConstraintViolated()]
+
+    async def unlucky(tx: Transaction) -> int:
+        if troubles:
+            raise troubles.pop(0)
+        return 7
+
+    assert await database.run(unlucky) == 7
+
+
+async def test_a_read_that_had_to_give_way_runs_again(database: Database) -> None:
+    troubles: list[Exception] = [TransientFailure(), TransientFailure()]
+
+    async def unlucky(tx: Transaction) -> int:
+        if troubles:
+            raise troubles.pop(0)
+        return 7
+
+    assert await database.read(unlucky) == 7
+
+
 async def test_sqlite_connections_are_safe(sqlite_engine: Any) -> None:
     """WAL, FULL, foreign keys, a busy time-out: on every connection (style.md, facts)."""
     connection = connect(sqlite_engine.template)

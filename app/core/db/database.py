@@ -62,11 +62,13 @@ class Database:
         call = partial(_call, work, args, kwargs)
         started = perf_counter()
         try:
+            refused_by_constraint = 0
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
                     value, announcements = await self.backend.write(call)
                 except ConstraintViolated:
-                    if attempt >= CONSTRAINT_ATTEMPTS_MAX:
+                    refused_by_constraint += 1
+                    if refused_by_constraint >= CONSTRAINT_ATTEMPTS_MAX or attempt == ATTEMPTS_MAX:
                         raise
                     CALL_RETRIES.labels(_name(work), "constraint").inc()
                 except TransientFailure:
@@ -82,10 +84,19 @@ class Database:
             CALL_SECONDS.labels(_name(work), "run").observe(perf_counter() - started)
 
     async def read(self, work: Work[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a short service call that only reads; a replica may serve it."""
+        """Run a short service call that only reads; a replica may serve it.
+
+        A replica may end a read in favour of what it replays: such a call runs again.
+        """
+        call = partial(_call, work, args, kwargs)
         started = perf_counter()
         try:
-            return await self.backend.read(partial(_call, work, args, kwargs))
+            for _ in range(1, ATTEMPTS_MAX):
+                try:
+                    return await self.backend.read(call)
+                except TransientFailure:
+                    CALL_RETRIES.labels(_name(work), "transient").inc()
+            return await self.backend.read(call)
         finally:
             CALL_SECONDS.labels(_name(work), "read").observe(perf_counter() - started)
 

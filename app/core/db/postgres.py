@@ -31,6 +31,7 @@ TRANSIENT = (
 )
 CONNECT_TIMEOUT_S = 10
 SCANS_AT_ONCE_MAX = 2
+RECONNECT_PAUSE_S = 1.0
 
 
 class PostgresTransaction:
@@ -152,27 +153,20 @@ class PostgresBackend:
     async def read(self, call: Call[R]) -> R:
         # No BEGIN: each statement is its own snapshot, two round trips fewer. The connection
         # itself refuses to write.
-        async with self._readers.one() as (connection, statements):
+        async with self._readers.one() as (connection, statements), _told_apart(statements):
             return await call(PostgresTransaction(connection, statements))
 
     async def scan(self, call: Call[R]) -> R:
         async with (
             self._scanners.one() as (connection, statements),
+            _told_apart(statements),
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return await call(PostgresTransaction(connection, statements))
 
     async def write(self, call: Call[R]) -> tuple[R, Announcements]:
-        async with self._writers.one() as (connection, statements):
-            transaction = PostgresTransaction(connection, statements)
-            try:
-                return await self._commit(transaction, call)
-            except TRANSIENT as error:
-                if isinstance(error, asyncpg.InvalidCachedStatementError):
-                    statements.clear()
-                raise TransientFailure(str(error)) from error
-            except asyncpg.IntegrityConstraintViolationError as error:
-                raise ConstraintViolated(str(error)) from error
+        async with self._writers.one() as (connection, statements), _told_apart(statements):
+            return await self._commit(PostgresTransaction(connection, statements), call)
 
     async def _commit(
         self, transaction: PostgresTransaction, call: Call[R]
@@ -190,6 +184,19 @@ class PostgresBackend:
         return value, transaction.announcements
 
 
+@asynccontextmanager
+async def _told_apart(statements: dict[str, Any]) -> AsyncIterator[None]:
+    """The driver's errors as ours: what may succeed if it runs again, what never will."""
+    try:
+        yield
+    except TRANSIENT as error:
+        if isinstance(error, asyncpg.InvalidCachedStatementError):
+            statements.clear()
+        raise TransientFailure(str(error)) from error
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise ConstraintViolated(str(error)) from error
+
+
 class PostgresAnnouncer(Announcer):
     """Carries announcements between processes by LISTEN/NOTIFY.
 
@@ -202,6 +209,9 @@ class PostgresAnnouncer(Announcer):
     def __init__(self, dsn: str) -> None:
         super().__init__()
         self._dsn = dsn
+        self._is_closing = False
+        self._connecting = asyncio.Lock()
+        self._reconnecting: asyncio.Task[None] | None = None
         self._process = uuid4().hex
         self._outgoing: list[str] = []
         self._sending: asyncio.Task[None] | None = None
@@ -211,10 +221,24 @@ class PostgresAnnouncer(Announcer):
         await self._connected()
 
     async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, {})
-            await self._connection.add_listener(self.CHANNEL, self._heard)
-        return self._connection
+        async with self._connecting:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await connect(self._dsn, {})
+                self._connection.add_termination_listener(self._lost)
+                await self._connection.add_listener(self.CHANNEL, self._heard)
+            return self._connection
+
+    def _lost(self, _connection: Any) -> None:
+        if not self._is_closing:
+            self._reconnecting = asyncio.get_running_loop().create_task(self._listen_again())
+
+    async def _listen_again(self) -> None:
+        """A process that only has pages open would else stay deaf after a database restart."""
+        while not self._is_closing:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._connected()
+                return
+            await asyncio.sleep(RECONNECT_PAUSE_S)
 
     def announce(self, topic: str, event: dict[str, Any]) -> None:
         super().announce(topic, event)
@@ -239,6 +263,9 @@ class PostgresAnnouncer(Announcer):
             super().announce(message["topic"], message["event"])
 
     async def close(self) -> None:
+        self._is_closing = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
         if self._sending is not None:
             await self._sending
         if self._connection is not None:

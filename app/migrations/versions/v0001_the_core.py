@@ -56,6 +56,13 @@ def upgrade() -> None:
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_nodes_brand_id"), ["brand_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_nodes_group_id"), ["group_id"], unique=False)
+        batch_op.create_index(
+            "uq_nodes_group_code",
+            ["code"],
+            unique=True,
+            sqlite_where=sa.text("kind = 'GROUP'"),
+            postgresql_where=sa.text("kind = 'GROUP'"),
+        )
 
     op.create_table(
         "provider_tokens",
@@ -918,6 +925,11 @@ def downgrade() -> None:
     op.drop_table("rate_counts")
     op.drop_table("provider_tokens")
     with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_nodes_group_code",
+            sqlite_where=sa.text("kind = 'GROUP'"),
+            postgresql_where=sa.text("kind = 'GROUP'"),
+        )
         batch_op.drop_index(batch_op.f("ix_nodes_group_id"))
         batch_op.drop_index(batch_op.f("ix_nodes_brand_id"))
 

@@ -10,7 +10,14 @@ from uuid import UUID
 from sqlalchemy import bindparam, nulls_last
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, TransientFailure, any_of, light, statement
+from app.core.db import (
+    Transaction,
+    TransientFailure,
+    any_of,
+    changed_copy,
+    light,
+    statement,
+)
 from app.core.errors import DomainError
 from app.models.ledger import (
     Account,
@@ -161,8 +168,6 @@ class Sheet:
         tx: Transaction,
         header: Header,
         account_ids: Iterable[UUID],
-        *,
-        closed_too: bool = False,
     ) -> Self:
         """Lock the accounts, in the order of their ids so that two sheets cannot deadlock.
 
@@ -172,7 +177,7 @@ class Sheet:
         ids = sorted(set(account_ids))
         accounts = await tx.all(lock_accounts, account_ids=ids)
         assert len(accounts) == len(ids), "an account that does not exist"
-        if not closed_too and any(account.is_closed for account in accounts):
+        if any(account.is_closed for account in accounts):
             raise TransientFailure("a card was merged meanwhile")
         posting = new_posting(
             group_id=header.group_id,
@@ -231,9 +236,15 @@ class Sheet:
         Read under the account's lock. Lots whose time has passed but whose expiry is not yet
         posted are left out, and so are restricted ones until a spending says that it fits (TOP-9).
         """
-        lots = await self.tx.all(spending_order, account_id=account_id)
+        lots = await self._unspent(account_id)
         now = self.header.now
         return [lot for lot in lots if lot.expires_at is None or lot.expires_at > now]
+
+    async def _unspent(self, account_id: UUID) -> list[Lot]:
+        """What remains of the account's lots, less what this very sheet has taken from them."""
+        lots = await self.tx.all(spending_order, account_id=account_id)
+        left = [(lot, lot.remaining + self._movements[lot.id]) for lot in lots]
+        return [changed_copy(lot, remaining=remaining) for lot, remaining in left if remaining]
 
     async def take(self, account_id: UUID, amount: int) -> list[Taken]:
         """Spend; raises `NotEnoughValue` and then the whole service call leaves no trace."""
@@ -260,7 +271,7 @@ class Sheet:
         What is missing becomes a debt that later credits fill. Returns the new debt, if any.
         """
         assert amount > 0, amount
-        lots = await self.tx.all(spending_order, account_id=account_id)
+        lots = await self._unspent(account_id)
         own = [lot for lot in lots if lot.origin_id == origin_id]
         others = [lot for lot in lots if lot.origin_id != origin_id]
         taken = _from_lots([*own, *others], amount)

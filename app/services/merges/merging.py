@@ -21,7 +21,6 @@ from app.services.merges.manifest import AbsorbedCard, Manifest
 
 TICKET_PURPOSE = "merge"
 PROFILE_FIELDS = ("name", "gender", "birthday", "region", "recruitment_store_id")
-SESSIONS_MAX = 1_000
 
 lock_members = statement(
     select(Member).where(any_of(col(Member.id), "ids")).order_by(col(Member.id)).with_for_update(),

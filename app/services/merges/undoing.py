@@ -296,11 +296,20 @@ async def _return_value(
     brought = [lot for lot in lots.values() if accounts[lot.account_id].card_id == card.id]
     missing = await _return_lots(tx, sheet, brought, amounts)
     clawed: Counter[AccountKind] = Counter()
+    owed_again: Counter[UUID] = Counter()
     for lot in lots.values():
         account = accounts[lot.account_id]
-        if account.card_id == into.id and lot.moved_from_id not in lots:
-            sheet.give_back(lot, amounts[lot.id])  # the survivor paid the other's debt from it
+        if account.card_id != into.id:
+            continue
+        if lot.moved_from_id in lots:  # a part of what was brought paid the survivor's own debt
+            sheet.give_back(lots[lot.moved_from_id], amounts[lot.id])
+            missing[lot.moved_from_id] -= amounts[lot.id]
+            owed_again[account.id] += amounts[lot.id]
+        else:  # the survivor paid the other's debt from it
+            sheet.give_back(lot, amounts[lot.id])
             clawed[account.kind] += amounts[lot.id]
+    for account_id, owed in owed_again.items():
+        await sheet.claw_back(account_id, owed, origin_id=None)
     for kind, owed in absorbed.debts.items():
         source, target = (
             next(a for a in accounts.values() if a.kind == kind and a.card_id == c.id)
