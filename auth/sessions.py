@@ -6,6 +6,7 @@ from uuid import UUID
 from app.core.errors import Unauthenticated
 from app.models.sessions import PrincipalKind, Session
 from app.services import members, sessions
+from app.services.actors import Actor
 from app.services.members import Bearer
 from schema.context import AccessToken, Context, Principal
 
@@ -60,6 +61,7 @@ async def revoke(context: Context, session_id: UUID) -> None:
         principal_id=await _principal_id(context),
         session_id=session_id,
         now=context.now,
+        actor=await _staff(context),
     )
 
 
@@ -73,6 +75,7 @@ async def revoke_others(context: Context) -> int:
         principal_id=await _principal_id(context),
         session_id=principal.session_id,
         now=context.now,
+        actor=await _staff(context),
     )
 
 
@@ -82,6 +85,12 @@ async def _principal_id(context: Context) -> UUID:
     if principal.kind is PrincipalKind.MEMBER:
         return (await context.read(members.signed_in, principal.id)).id
     return principal.id
+
+
+async def _staff(context: Context) -> Actor | None:
+    """Staff whose act is recorded (SEC-3); None for members."""
+    is_staff = _principal(context).kind is PrincipalKind.STAFF
+    return await context.actor() if is_staff else None
 
 
 def _principal(context: Context) -> Principal:

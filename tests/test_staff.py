@@ -268,6 +268,7 @@ async def test_idn_6_a_revoked_session_stops_working_at_once(
     session_id = type_id("ses", owner.session_id)
     await office.ask(REVOKE_SESSION, owner.principal, id=session_id)
     assert await office.ask(VIEWER, owner.principal) == "UNAUTHENTICATED"
+    assert await every(office.database, actions) == ["session.revoke"]  # SEC-3
 
 
 async def test_org_2_a_deactivated_account_stops_working_at_once(

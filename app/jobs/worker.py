@@ -133,7 +133,12 @@ class Worker:
         """Take as many batches as there is room for, and begin their jobs."""
         while not self._stopping.is_set() and len(self._running) < self.jobs_at_once:
             try:
-                leased = await self.database.run(jobs.lease, worker=self.name, now=self.clock())
+                leased = await self.database.run(
+                    jobs.lease,
+                    worker=self.name,
+                    now=self.clock(),
+                    at_most=min(self.jobs_at_once - len(self._running), jobs.LEASE_BATCH),
+                )
             except Exception as error:  # the database may be back at the next poll
                 _log.error("leasing failed", worker=self.name, exc_info=error)
                 return

@@ -38,7 +38,7 @@ due = (
         ),
     )
     .order_by(col(Job.run_at), col(Job.id))
-    .limit(LEASE_BATCH)
+    .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
 lease_due = statement(
@@ -93,9 +93,11 @@ async def enqueue(
     tx.announce(TOPIC, {})
 
 
-async def lease(tx: Transaction, *, worker: str, now: datetime) -> list[Job]:
+async def lease(
+    tx: Transaction, *, worker: str, now: datetime, at_most: int = LEASE_BATCH
+) -> list[Job]:
     """Take due jobs for a while; nobody else gets them before the lease ends."""
-    return await tx.all(lease_due, now=now, lease_end=now + LEASE, worker=worker)
+    return await tx.all(lease_due, now=now, lease_end=now + LEASE, worker=worker, at_most=at_most)
 
 
 async def done(tx: Transaction, *, job_id: UUID, now: datetime) -> bool:

@@ -249,18 +249,8 @@ async def record(
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.PURCHASES_WRITE, store)
     bill.require_sound(now)
-    request = requests.Request(
-        principal_id=actor.id,
-        operation="purchaseRecord",
-        key=request_key,
-        input={
-            "terminal": terminal.id,
-            "card": card_id,
-            "order": bill.order_number,
-            "total": [bill.total.amount, bill.total.currency, bill.tax_amount],
-            "payments": [[payment.method_code, payment.amount] for payment in bill.payments],
-            "occurredAt": bill.occurred_at,
-        },
+    request = _recording(
+        actor, terminal_id=terminal.id, card_id=card_id, bill=bill, key=request_key
     )
     claim = await requests.claim(tx, request, now=now)
     if claim.is_replay:
@@ -458,6 +448,25 @@ def net_of(bill: Bill, payments: Sequence[PurchasePayment]) -> int:
     if not counted:
         return 0
     return counted - proportion_half_up(bill.tax_amount, counted, bill.total.amount)
+
+
+def _recording(
+    actor: Actor, *, terminal_id: UUID, card_id: UUID, bill: Bill, key: str
+) -> requests.Request:
+    """What the request key stands for."""
+    return requests.Request(
+        principal_id=actor.id,
+        operation="purchaseRecord",
+        key=key,
+        input={
+            "terminal": terminal_id,
+            "card": card_id,
+            "order": bill.order_number,
+            "total": [bill.total.amount, bill.total.currency, bill.tax_amount],
+            "payments": [[payment.method_code, payment.amount] for payment in bill.payments],
+            "occurredAt": bill.occurred_at,
+        },
+    )
 
 
 async def _payments(

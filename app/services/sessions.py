@@ -18,6 +18,8 @@ from app.core.db import Transaction, light, statement
 from app.core.errors import DomainError
 from app.core.texts import shortened_text
 from app.models.sessions import PrincipalKind, RefreshToken, Session
+from app.services import audit
+from app.services.actors import Actor
 
 REFRESH_TOKEN_BYTES = 32
 DEVICE_CHARS_MAX = 120
@@ -193,21 +195,41 @@ async def revoke(tx: Transaction, *, session_id: UUID, why: str, now: datetime) 
 
 
 async def revoke_one_of(
-    tx: Transaction, *, principal_id: UUID, session_id: UUID, now: datetime
+    tx: Transaction,
+    *,
+    principal_id: UUID,
+    session_id: UUID,
+    now: datetime,
+    actor: Actor | None = None,
 ) -> None:
-    """End one of somebody's own sessions; raises `SessionNotFound`."""
+    """End one of somebody's own sessions; raises `SessionNotFound`. What staff do is recorded."""
     values: dict[str, Any] = {"session_id": session_id, "owner_id": principal_id}
     if not await tx.changed(revoke_own, **values, moment=now, why="by_owner"):
         raise SessionNotFound
+    if actor is not None:
+        await audit.record(
+            tx, actor, "session.revoke", object_kind="session", object_id=session_id, now=now
+        )
 
 
 async def revoke_others(
-    tx: Transaction, *, principal_id: UUID, session_id: UUID, now: datetime
+    tx: Transaction,
+    *,
+    principal_id: UUID,
+    session_id: UUID,
+    now: datetime,
+    actor: Actor | None = None,
 ) -> int:
-    """End all of somebody's sessions but this one; how many there were."""
-    return await tx.changed(
+    """End all of somebody's sessions but this one; how many there were. Recorded like one."""
+    ended = await tx.changed(
         revoke_all_but, owner_id=principal_id, kept_id=session_id, moment=now, why="by_owner"
     )
+    if actor is not None:
+        await audit.record(
+            tx, actor, "session.revoke_others", object_kind="session", object_id=session_id,
+            now=now, sessions_ended=ended,
+        )  # fmt: skip
+    return ended
 
 
 async def revoke_all(tx: Transaction, *, principal_id: UUID, why: str, now: datetime) -> int:
