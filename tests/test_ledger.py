@@ -289,6 +289,18 @@ async def test_sixteen_spenders_never_overdraw(database: Database, now: datetime
     assert await database.scan(ledger.check) == []
 
 
+async def test_what_expires_first_pays_a_debt_first(database: Database, now: datetime) -> None:
+    """PTS-3, PTS-6: of lots that come back together, in whatever order they were made."""
+    world = await database.run(small_world, now=now)
+    lasting = await database.run(earn, world, 70, None, now)
+    await database.run(earn, world, 5, now + timedelta(days=1), now)
+    spending = await database.run(spend, world, 75, now)
+    await database.run(claw_back, world, lasting, 5, now)
+    assert await database.run(state, world) == (0, 5, [])
+    await database.run(give_back, world, spending, now)
+    assert await database.run(state, world) == (70, 0, [70])
+
+
 async def test_a_cause_posts_once_forever(database: Database, now: datetime) -> None:
     """A callback or job that comes twice, even at once, returns the value once."""
     world = await database.run(small_world, now=now)

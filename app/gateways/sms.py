@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import httpx2
 
+from app.core.clock import utc_now
 from app.gateways.errors import ProviderLimitExceeded, ProviderRefused, ProviderUnavailable
 from app.gateways.http import fetch_json
 
@@ -66,10 +67,6 @@ class TencentSmsConfig:
     templates: Mapping[str, TencentTemplate]
     region: str = "ap-guangzhou"
     base_url: str = "https://sms.tencentcloudapi.com"
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class TencentSms:

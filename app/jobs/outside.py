@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from app.core.clock import utc_now
 from app.core.db import Database
 from app.gateways.http import create_http
 from app.gateways.mail import MailGateway, SmtpConfig, SmtpMail, SmtpSecurity
@@ -14,10 +15,6 @@ from app.gateways.wechat import WeChat, WeChatApp
 from app.gateways.wechat_tokens import TokenStore
 from app.services import provider_tokens
 from app.settings import MailSettings, OidcSettings, Settings, SmsSettings
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class DatabaseTokens:

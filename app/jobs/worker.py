@@ -11,12 +11,13 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 import structlog
 from prometheus_client import Counter, Gauge
 
+from app.core.clock import utc_now
 from app.core.db import Database, Transaction
 from app.gateways.errors import ProviderLimitExceeded, ProviderRefused, ProviderUnavailable
 from app.gateways.outside import Outside
@@ -42,10 +43,6 @@ DONE = Counter("regulars_jobs_done_total", "Jobs done.", ("kind",))
 DUTIES_FAILED = Counter("regulars_duties_failed_total", "Duties that raised.", ("duty",))
 
 _log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)

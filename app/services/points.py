@@ -30,12 +30,11 @@ async def earn(
     if not earned:
         return 0
     to = await account(tx, card)
-    header = ledger.Header(
+    header = ledger.Header.of(
+        card,
         kind=PostingKind.EARN,
         cause_kind=PURCHASE_CAUSE,
         cause_id=purchase.id,
-        group_id=card.group_id,
-        scheme_id=card.scheme_id,
         store_id=purchase.store_id,
         actor_kind=actor.kind,
         actor_id=actor.id,
@@ -77,17 +76,15 @@ async def take_back(
     earning = await ledger.posting_by_cause(tx, PURCHASE_CAUSE, purchase.id)
     assert earning is not None
     of = await account(tx, card)
-    header = ledger.Header(
+    header = ledger.Header.of(
+        card,
         kind=PostingKind.EARN_REVERSAL,
         cause_kind=REFUND_CAUSE,
         cause_id=refund.id,
         reverses_id=earning.id,
-        group_id=card.group_id,
-        scheme_id=card.scheme_id,
         store_id=purchase.store_id,
         actor_kind=actor.kind,
         actor_id=actor.id,
-        occurred_at=now,
         now=now,
     )
     sheet = await ledger.Sheet.open(tx, header, [of.id])

@@ -18,7 +18,6 @@ from app.models.members import Consent, Member, MemberStatus
 from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
 from app.models.sessions import PrincipalKind, Session
 from app.services import identities, ledger, members, requests, schemes, sessions
-from app.services.ledger.sheet import Taken, spending_order
 from app.services.members import Bearer
 from app.services.merges.merging import lock_cards
 
@@ -262,27 +261,22 @@ async def _expire_value(
     left: list[Balance] = []
     for card in held:
         accounts = await ledger.accounts_of_cards(tx, [card.id])
-        header = ledger.Header(
+        header = ledger.Header.of(
+            card,
             kind=PostingKind.ADJUST,
             cause_kind="account_closure",
             cause_id=card.id,
-            group_id=card.group_id,
-            scheme_id=card.scheme_id,
             actor_kind=PrincipalKind.MEMBER,
             actor_id=member.id,
-            occurred_at=now,
             now=now,
         )
         sheet = await ledger.Sheet.open(tx, header, [account.id for account in accounts])
         for account in accounts:
             if account.kind in VALUE and (owed := sheet.account(account.id).debt):
                 left.append(Balance(account.kind, account.unit, -owed))
-            # All lots, also those whose time has passed and whose expiry is not yet posted.
-            lots = await tx.all(spending_order, account_id=account.id)
-            if not lots:
+            total = sum(amount for _, amount in await sheet.take_all(account.id))
+            if not total:
                 continue
-            sheet.take_lots(account.id, [Taken(lot, lot.remaining) for lot in lots])
-            total = sum(lot.remaining for lot in lots)
             sheet.against(SystemAccount.EXPIRED, total, account.unit)
             if account.kind in VALUE:
                 left.append(Balance(account.kind, account.unit, total))

@@ -6,7 +6,7 @@ needs resetting: a connection that failed in the middle of something is closed i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 from typing import Any, TypeVar
@@ -17,12 +17,15 @@ import orjson
 
 from app.core.db.announcer import EVENT_BYTES_MAX, Announcer
 from app.core.db.statements import Prepared, Statement, insert_of
-from app.core.db.transaction import ConstraintViolated, Transaction, TransientFailure
+from app.core.db.transaction import (
+    Announcements,
+    Call,
+    ConstraintViolated,
+    TransientFailure,
+)
 from app.core.errors import DomainError
 
 R = TypeVar("R")
-Call = Callable[[Transaction], Coroutine[Any, Any, R]]
-Announcements = list[tuple[str, dict[str, Any]]]
 
 TRANSIENT = (
     asyncpg.SerializationError,

@@ -22,12 +22,14 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from app.core.db.statements import Statement, insert_of
-from app.core.db.transaction import ConstraintViolated, Transaction
+from app.core.db.transaction import (
+    Announcements,
+    Call,
+    ConstraintViolated,
+)
 from app.core.errors import DomainError
 
 R = TypeVar("R")
-Call = Callable[[Transaction], Coroutine[Any, Any, R]]
-Announcements = list[tuple[str, dict[str, Any]]]
 
 BUSY_TIMEOUT_MS = 10_000
 BATCH_CALLS_MAX = 256

@@ -185,8 +185,6 @@ def _maker(into: Any, names: list[str], sql: str) -> Callable[[Sequence[Any]], A
 
 
 def _result_columns(clause: Any) -> list[Any]:
-    if getattr(clause, "is_select", False):
-        return list(clause.exported_columns)
     return list(getattr(clause, "exported_columns", ()) or ())
 
 

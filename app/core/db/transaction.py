@@ -1,5 +1,6 @@
 """What a service sees of the database: a transaction that runs statements."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from app.core.db.statements import Statement
@@ -36,3 +37,10 @@ class Transaction(Protocol):
 
     def announce(self, topic: str, event: dict[str, Any]) -> None:
         """Tell live listeners after the commit; best effort, lost if the process dies."""
+
+
+Call = Callable[[Transaction], Coroutine[Any, Any, R]]
+"""One service call, its arguments given: what a backend runs as one transaction."""
+
+Announcements = list[tuple[str, dict[str, Any]]]
+"""Topics and events, in the order they were announced."""

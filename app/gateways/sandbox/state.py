@@ -4,10 +4,11 @@ import secrets
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Generic, Literal, TypeVar, get_args
 
+from app.core.clock import utc_now
 from app.gateways.sandbox.people import Directory
 
 MAX_MESSAGES = 1_000
@@ -22,10 +23,6 @@ PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 T = TypeVar("T")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class CodeNotValidError(Exception):

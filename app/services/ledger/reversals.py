@@ -60,15 +60,7 @@ async def return_spending(tx: Transaction, *, spending: Posting, header: Header)
             sheet.give_back(lot, amounts[lot.id])
             returned.append(lot.id)
         else:
-            moved = sheet.put(
-                home_id,
-                amounts[lot.id],
-                expires_at=lot.expires_at,
-                earned_at=lot.earned_at,
-                origin_id=lot.origin_id,
-                moved_from_id=lot.id,
-                restriction=lot.restriction,
-            )
+            moved = sheet.put_moved(lot, amounts[lot.id], to_id=home_id)
             returned.append(moved.id)
     for entry in await tx.all(system_entries_of, posting_id=spending.id):
         assert entry.system_account is not None

@@ -19,6 +19,7 @@ from app.core.db import (
     statement,
 )
 from app.core.errors import DomainError
+from app.models.cards import Card
 from app.models.ledger import (
     Account,
     AccountKind,
@@ -55,14 +56,19 @@ move_balance = statement(
         debt=col(Account.debt) + bindparam("debt_by"),
     )
 )
+# First to expire, then oldest (PTS-3). Lots that come back keep to it too: what expires first is
+# what pays a debt first.
+_in_spending_order = (nulls_last(col(Lot.expires_at)), col(Lot.earned_at), col(Lot.id))
 spending_order = statement(
     select(Lot)
     .where(col(Lot.account_id) == bindparam("account_id"), col(Lot.remaining) > 0)
-    .order_by(nulls_last(col(Lot.expires_at)), col(Lot.earned_at), col(Lot.id))
+    .order_by(*_in_spending_order)
     .limit(LOTS_AT_ONCE_MAX),
     into=Lot,
 )
-lots_by_id = statement(select(Lot).where(any_of(col(Lot.id), "lot_ids")), into=Lot)
+lots_by_id = statement(
+    select(Lot).where(any_of(col(Lot.id), "lot_ids")).order_by(*_in_spending_order), into=Lot
+)
 move_lot = statement(
     update(Lot)
     .where(col(Lot.id) == bindparam("lot_id"), col(Lot.remaining) + bindparam("by") >= 0)
@@ -113,6 +119,36 @@ class Header:
     actor_id: UUID | None = None
     store_id: UUID | None = None
     reverses_id: UUID | None = None
+
+    @classmethod
+    def of(
+        cls,
+        card: Card,
+        *,
+        kind: PostingKind,
+        cause_kind: str,
+        cause_id: UUID,
+        actor_kind: PrincipalKind,
+        now: datetime,
+        occurred_at: datetime | None = None,
+        actor_id: UUID | None = None,
+        store_id: UUID | None = None,
+        reverses_id: UUID | None = None,
+    ) -> Self:
+        """The header of a posting on one card, which happens now unless said otherwise."""
+        return cls(
+            kind=kind,
+            cause_kind=cause_kind,
+            cause_id=cause_id,
+            group_id=card.group_id,
+            scheme_id=card.scheme_id,
+            actor_kind=actor_kind,
+            actor_id=actor_id,
+            store_id=store_id,
+            reverses_id=reverses_id,
+            occurred_at=occurred_at or now,
+            now=now,
+        )
 
 
 class Taken(NamedTuple):
@@ -230,6 +266,18 @@ class Sheet:
             self._movements[lot.id] -= settled
         return lot
 
+    def put_moved(self, lot: Lot, amount: int, *, to_id: UUID) -> Lot:
+        """Bring a lot's value to another account, with its own origin, time and expiry."""
+        return self.put(
+            to_id,
+            amount,
+            expires_at=lot.expires_at,
+            earned_at=lot.earned_at,
+            origin_id=lot.origin_id,
+            moved_from_id=lot.id,
+            restriction=lot.restriction,
+        )
+
     async def spendable(self, account_id: UUID) -> list[Lot]:
         """Unspent lots in the order they are spent: first to expire, then oldest (PTS-3).
 
@@ -253,6 +301,12 @@ class Sheet:
         if short_by:
             kind = self._moving[account_id].account.kind
             raise NotEnoughValue(kind=kind, short_by=short_by)
+        self.take_lots(account_id, taken)
+        return taken
+
+    async def take_all(self, account_id: UUID) -> list[Taken]:
+        """Empty the account: also lots whose time has passed and whose expiry is not yet posted."""
+        taken = [Taken(lot, lot.remaining) for lot in await self._unspent(account_id)]
         self.take_lots(account_id, taken)
         return taken
 

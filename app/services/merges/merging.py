@@ -15,7 +15,6 @@ from app.models.ledger import Account, PostingKind
 from app.models.members import Consent, Member, MemberStatus
 from app.models.sessions import PrincipalKind, Session
 from app.services import cards, identities, ledger, members, schemes, tickets
-from app.services.ledger.sheet import Taken, spending_order
 from app.services.members import Bearer
 from app.services.merges.manifest import AbsorbedCard, Manifest
 
@@ -241,22 +240,18 @@ async def _move_value(
 ) -> None:
     """Every lot with its own expiry, every debt, in one posting."""
     pairs = await _account_pairs(tx, card, into)
-    header = merge_header(
-        PostingKind.MERGE, uuid5(merge_id, str(card.id)), card, now, cause_kind="card_merge"
+    header = ledger.Header.of(
+        card,
+        kind=PostingKind.MERGE,
+        cause_kind="card_merge",
+        cause_id=uuid5(merge_id, str(card.id)),
+        actor_kind=PrincipalKind.SYSTEM,
+        now=now,
     )
     sheet = await ledger.Sheet.open(tx, header, [a.id for pair in pairs for a in pair])
     for source, target in pairs:
-        for lot in await tx.all(spending_order, account_id=source.id):
-            sheet.take_lots(source.id, [Taken(lot, lot.remaining)])
-            sheet.put(
-                target.id,
-                lot.remaining,
-                expires_at=lot.expires_at,
-                earned_at=lot.earned_at,
-                origin_id=lot.origin_id,
-                moved_from_id=lot.id,
-                restriction=lot.restriction,
-            )
+        for lot, amount in await sheet.take_all(source.id):
+            sheet.put_moved(lot, amount, to_id=target.id)
         if owed := sheet.release_debt(source.id):
             absorbed.debts[source.kind.value] = owed
             await sheet.claw_back(target.id, owed, origin_id=None)
@@ -284,28 +279,6 @@ async def _fill_profile(tx: Transaction, survivor: Member, loser: Member) -> lis
         }
         await tx.changed(fill_profile, survivor_id=survivor.id, **values)
     return filled
-
-
-def merge_header(
-    kind: PostingKind,
-    cause_id: UUID,
-    card: Card,
-    now: datetime,
-    *,
-    cause_kind: str,
-    reverses_id: UUID | None = None,
-) -> ledger.Header:
-    return ledger.Header(
-        kind=kind,
-        cause_kind=cause_kind,
-        cause_id=cause_id,
-        reverses_id=reverses_id,
-        group_id=card.group_id,
-        scheme_id=card.scheme_id,
-        actor_kind=PrincipalKind.SYSTEM,
-        occurred_at=now,
-        now=now,
-    )
 
 
 def _texts(found: list[UUID]) -> list[str]:

@@ -26,7 +26,6 @@ from app.services.merges.merging import (
     close_accounts,
     fill_profile,
     lock_members,
-    merge_header,
 )
 
 BEGAN_EARLIER_MAX = timedelta(minutes=1)
@@ -281,13 +280,14 @@ async def _return_value(
     """Each lot's remainder goes back to the lot it came from; debts go back as debts."""
     assert absorbed.posting_id is not None
     accounts = {a.id: a for a in await ledger.accounts_of_cards(tx, [card.id, into.id])}
-    header = merge_header(
-        PostingKind.MERGE_UNDO,
-        uuid5(merge_id, str(card.id)),
+    header = ledger.Header.of(
         card,
-        now,
+        kind=PostingKind.MERGE_UNDO,
         cause_kind="card_merge_undo",
+        cause_id=uuid5(merge_id, str(card.id)),
         reverses_id=UUID(absorbed.posting_id),
+        actor_kind=PrincipalKind.SYSTEM,
+        now=now,
     )
     movements = await tx.all(movements_of, posting_id=UUID(absorbed.posting_id))
     amounts = {movement.lot_id: -movement.amount for movement in movements}
