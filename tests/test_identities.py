@@ -9,15 +9,17 @@ import pytest
 from sqlmodel import SQLModel, select
 
 from app.core.db import Database, Transaction, statement
-from app.core.ids import type_id
+from app.core.ids import new_id, type_id
 from app.gateways.sandbox.state import WeChatUser
 from app.services import ledger, sessions
 from app.services.members import RECENT_SIGN_IN
 from resolvers.root import admin_schema
 from schema.context import Principal
 from tests.factories.identities import ANNA, BEN, MINI_PROGRAM, js_code, phone_code
+from tests.factories.ledger import nothing_moves
 from tests.factories.member_cards import a_card
 from tests.factories.members import WITH_WECHAT, Server, a_server
+from tests.factories.organisation import places
 from tests.factories.small_world import a_scheme
 from tests.factories.staff import employee
 
@@ -158,6 +160,16 @@ async def test_a_confirmed_merge_is_done_once_and_undone_by_staff(server: Server
     merge_id = merged["merge"]["id"]
     for asker, code in ((cashier.principal, "FORBIDDEN"), (None, "UNAUTHENTICATED")):
         assert await server.ask(UNDO, asker, schema=admin_schema, id=merge_id) == code
+    elsewhere = await server.database.run(places, now=now)
+    foreign_owner = await server.database.run(employee, node=elsewhere.group, now=now)
+    async with nothing_moves(server.database):
+        for asker, wanted in (
+            (foreign_owner.principal, merge_id),
+            (owner.principal, type_id("mrg", new_id())),
+        ):
+            answer = await server.ask(UNDO, asker, schema=admin_schema, id=wanted)
+            assert answer == {"__typename": "MergeNotFound"}
+    assert len(await identities_of(server, by_email)) == 3
     undone = await server.ask(UNDO, owner.principal, schema=admin_schema, id=merge_id)
     assert undone == {"__typename": "MergeUndone", "notReturned": []}
     twice = await server.ask(UNDO, owner.principal, schema=admin_schema, id=merge_id)

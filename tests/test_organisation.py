@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import col, func, select
 
 from app.core.db import Database, statement
-from app.core.ids import type_id
+from app.core.ids import new_id, type_id
 from app.models.operations import AuditRecord
 from app.models.organisation import Node, PaymentMethod, StoreGroup, StoreGroupStore, Terminal
 from tests.factories.back_office import BackOffice
@@ -212,6 +212,14 @@ async def test_org_3_a_store_group_holds_stores_below_its_perspective(
     }
     bad = {"id": made["id"], "stores": [_id(place.tea)]}
     assert await office.ask(GROUP_UPDATE, owner.principal, **bad) == {"__typename": "NodeNotFound"}
+    elsewhere = await office.database.run(places, now=office.now)
+    foreigner = await office.database.run(employee, node=elsewhere.group, now=office.now)
+    for asker, wanted in (
+        (foreigner.principal, made["id"]),
+        (owner.principal, type_id("sgr", new_id())),
+    ):
+        answer = await office.ask(GROUP_UPDATE, asker, id=wanted, name="Mine")
+        assert answer == {"__typename": "StoreGroupNotFound"}
     renamed = await office.ask(GROUP_UPDATE, owner.principal, id=made["id"], name="Sunny")
     assert renamed["stores"] == [{"name": "Tea in the park"}]
     assert await office.ask(GROUPS, owner.principal) == [
