@@ -32,7 +32,7 @@ from app.models.organisation import (
 )
 from app.models.staff import Permission
 from app.services import audit
-from app.services.actors import Actor
+from app.services.actors import Actor, is_under
 
 CODE_CHARS_MAX = 32
 NAME_CHARS_MAX = 120
@@ -52,15 +52,17 @@ group_by_code = statement(
     ),
     into=Node,
 )
+# A node at or below one of those given as `node_ids`: a group's or brand's id is its own.
+at_or_below_nodes = or_(
+    any_of(col(Node.group_id), "node_ids"),
+    any_of(col(Node.brand_id), "node_ids"),
+    any_of(col(Node.id), "node_ids"),
+)
 nodes_under = statement(
     select(Node)
     .where(
         col(Node.group_id) == bindparam("group_id"),
-        or_(
-            any_of(col(Node.group_id), "node_ids"),
-            any_of(col(Node.brand_id), "node_ids"),
-            any_of(col(Node.id), "node_ids"),
-        ),
+        at_or_below_nodes,
     )
     .order_by(col(Node.id)),
     into=Node,
@@ -73,11 +75,7 @@ def lies_under(store_id: Any) -> Any:
         select(Node.id)
         .where(
             col(Node.id) == store_id,
-            or_(
-                any_of(col(Node.group_id), "node_ids"),
-                any_of(col(Node.brand_id), "node_ids"),
-                any_of(col(Node.id), "node_ids"),
-            ),
+            at_or_below_nodes,
         )
         .exists()
     )
@@ -118,11 +116,7 @@ groups_below = statement(
     .join(Node, col(Node.id) == col(StoreGroup.perspective_id))
     .where(
         col(Node.group_id) == bindparam("group_id"),
-        or_(
-            any_of(col(Node.group_id), "node_ids"),
-            any_of(col(Node.brand_id), "node_ids"),
-            any_of(col(Node.id), "node_ids"),
-        ),
+        at_or_below_nodes,
     )
     .order_by(col(StoreGroup.id))
     .limit(STORE_GROUPS_MAX),
@@ -522,14 +516,12 @@ async def _fill(
     found = await nodes(tx, ids)
     for store_id in ids:
         store = found.get(store_id)
-        if store is None or store.kind is not NodeKind.STORE or not _lies_under(store, perspective):
+        if store is None or store.kind is not NodeKind.STORE:
+            raise NodeNotFound
+        if not is_under(store, perspective.kind, perspective.id):
             raise NodeNotFound
     await tx.insert(*(new_store_group_store(store_group_id=row.id, store_id=i) for i in ids))
     return ids
-
-
-def _lies_under(store: Node, perspective: Node) -> bool:
-    return perspective.id in {store.group_id, store.brand_id, store.id}
 
 
 async def _record_stores(
