@@ -17,6 +17,9 @@ _PREFIX = re.compile(r"[a-z](?:[a-z_]{0,61}[a-z])?")
 _SUFFIX = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _MAX_ECHO_CHARS = 40
 
+SMALLEST_ID, LARGEST_ID = UUID(int=0), UUID(int=2**128 - 1)
+"""The ends of every list that goes by ids."""
+
 # Ten bits a look-up: thirteen look-ups make the 26 characters.
 _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
 _SHIFTS = tuple(range(120, -1, -10))

@@ -19,6 +19,19 @@ def checked_text(what: str, text: str, *, at_most: int) -> str:
     return text
 
 
+def checked_paragraphs(what: str, text: str, *, at_most: int) -> str:
+    """As `checked_text`, for text of several lines: line breaks stay, as `\\n`."""
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
+    checked_text(what, text.replace("\n", " "), at_most=at_most)
+    return text
+
+
+def normal_name(name: str) -> str:
+    """A name as it is looked for: width, case and the number of blanks make no difference."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
 def shortened_text(text: str, *, at_most: int) -> str:
     """What of a text can be stored, for what is only shown: a device's name for itself."""
     kept = [c for c in text if unicodedata.category(c) not in {"Cc", "Cs"}]

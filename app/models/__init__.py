@@ -1,25 +1,41 @@
 """The tables. Importing this package fills `SQLModel.metadata` with all of them."""
 
 from app.models import (
+    adjustments,
+    behaviour,
     cards,
+    compliance,
     identities,
     ledger,
     members,
     operations,
     organisation,
+    payments,
     purchases,
+    scopes,
     sessions,
+    spendings,
     staff,
+    tiers,
+    top_ups,
 )
 
 __all__ = [
+    "adjustments",
+    "behaviour",
     "cards",
+    "compliance",
     "identities",
     "ledger",
     "members",
     "operations",
     "organisation",
+    "payments",
     "purchases",
+    "scopes",
     "sessions",
+    "spendings",
     "staff",
+    "tiers",
+    "top_ups",
 ]

@@ -22,10 +22,19 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
     "identities": {"value": E, "value_index": I},
     "jobs": {"payload": E},
-    "members": {"name": E, "birthday": E, "gender": P, "region": P, "attributes": P},
+    "members": {
+        "name": E,
+        "name_index": I,
+        "birthday": E,
+        "gender": P,
+        "region": P,
+        "attributes": P,
+    },
     "partner_clients": {"secret_hash": I, "previous_secret_hash": I},
     "provider_tokens": {"token": E},
     "rate_counts": {"subject": I},
+    "real_names": {"name": E, "document_number": E, "document_index": I},
+    "recharge_codes": {"code_index": I},
     "refresh_tokens": {"token_hash": I},
     "sessions": {"device": P},
     "signing_keys": {"private_jwk": E},
@@ -42,51 +51,116 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
 
 PLAIN: dict[str, str] = {
     "accounts": "id card_id kind unit balance debt is_closed",
+    "adjustments": "id group_id card_id account_kind unit amount reason state proposed_by_id "
+    "proposed_at decided_by_id decided_at",
     "attribute_definitions": "id group_id key name kind created_at",
     "audit_records": "id group_id node_id actor_kind actor_id action object_kind object_id details "
     "request_id recorded_at sequence previous_hash hash",
+    "behaviour_rules": "id scheme_id event_key name points growth times_per_day times_per_month "
+    "times_ever streak is_active",
+    "card_refunds": "id group_id card_id payment_method_id currency paid_out voided_bonus "
+    "voided_points reason refunded_by_id refunded_at",
     "cards": "id group_id member_id scheme_id tier_id serial number status merged_into_id "
-    "has_absorbed issuing_store_id issued_at expires_at last_code_step pin_failures",
+    "has_absorbed issuing_store_id issued_at expires_at last_code_step pin_failures growth_amount "
+    "growth_tier_id growth_tier_since growth_tier_expires_at",
     "code_scans": "id card_id step terminal_id scanned_at",
     "consents": "id member_id purpose version is_given decided_at",
     "entries": "id posting_id card_id account_id system_account unit amount balance_after",
-    "identities": "id group_id member_id kind issuer proven_at",
+    "event_earnings": "id event_id card_id event_key business_date outcome points streak_points "
+    "growth",
+    "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
+    "order_max day_max real_name_from transfer_from adjustment_approval_above "
+    "points_approval_above changed_at",
+    "identities": "id group_id member_id kind issuer proven_at is_proven",
     "jobs": "id kind unique_key run_at attempts lease_until owner done_at failed_at error",
     "lot_movements": "id posting_id lot_id amount",
     "lots": "id account_id origin_id moved_from_id amount remaining earned_at expires_at "
     "restriction",
+    "member_events": "id group_id member_id event_key source external_id business_date streak_days "
+    "store_id occurred_at",
+    "member_tags": "id member_id tag_id tagged_at",
     "members": "id group_id status merged_into_id birthday_edits recruitment_store_id joined_at "
     "closed_at",
     "merges": "id survivor_id loser_id manifest merged_at undone_at undone_by_id",
     "nodes": "id kind group_id brand_id code name time_zone created_at",
+    "notices": "id group_id member_id kind unique_key details created_at read_at",
     "partner_clients": "id group_id client_id name previous_until scopes requests_per_minute "
     "is_active created_at",
     "partner_nodes": "id partner_client_id node_id",
-    "payment_methods": "id group_id code name is_net_receipt",
+    "payment_methods": "id group_id code name is_net_receipt can_pay_top_up moves_by_transfer "
+    "provider",
+    "payment_notifications": "id provider notification_id received_at",
+    "payment_refunds": "id payment_id reference amount reason status refund_id requested_at "
+    "ended_at",
+    "payments": "id group_id reference provider purpose order_id amount currency status "
+    "transaction_id created_at expires_at paid_at",
+    "points_cases": "id group_id scheme_id member_id card_id business_date points threshold "
+    "marked_at cleared_at cleared_by_id clearing_reason",
     "postings": "id group_id kind cause_kind cause_id reverses_id scheme_id store_id actor_kind "
     "actor_id occurred_at recorded_at",
     "provider_tokens": "id name expires_at refreshing_until",
+    "purchase_lines": "id purchase_id position item_id name paid_amount counts_for_growth",
     "purchase_payments": "id purchase_id payment_method_id amount is_net_receipt",
-    "purchase_refunds": "id purchase_id amount points_taken reason refunded_at",
+    "purchase_refunds": "id purchase_id amount points_taken growth_taken reason refunded_at",
     "purchases": "id group_id card_id store_id terminal_id order_number currency total_amount "
     "tax_amount net_amount refunded_amount points_unit points_rate points_earned "
-    "points_taken_back occurred_at recorded_at",
+    "points_taken_back growth_unit growth_rate growth_amount growth_earned growth_taken_back "
+    "occurred_at recorded_at",
     "rate_counts": "id window_start count",
+    "real_names": "id member_id document_kind recorded_by_id recorded_at",
+    "recharge_code_batches": "id plan_id step currency amount bonus points terms scope_id scenario "
+    "number_of_codes number_redeemed expires_at revoked_at created_at",
+    "recharge_codes": "id batch_id redeemed_at order_id",
     "refresh_tokens": "id session_id issued_at used_at",
     "request_records": "id principal_id operation request_key fingerprint answer_id recorded_at",
     "role_grants": "id staff_id role_id node_id granted_at",
     "roles": "id group_id name permissions is_built_in",
+    "routines": "id name subject_id next_due_at last_due_at",
     "scheme_stores": "id scheme_id store_id",
     "schemes": "id group_id perspective_id name currency deduction_rule consumption_verification "
-    "points_unit points_rate valid_days is_open_to_join covers_all_stores created_at",
-    "sessions": "id group_id principal_kind principal_id method started_at refreshed_at "
-    "expires_at revoked_at revoked_because",
+    "points_unit points_rate valid_days is_open_to_join covers_all_stores created_at "
+    "points_expiry points_expiry_count points_worth_points points_worth_amount "
+    "points_pay_share_bp points_pay_amount_max points_pay_points_min points_cost_per_thousand "
+    "decay_after_months decay_bp abnormal_above abnormal_blocks_earning abnormal_blocks_spending "
+    "abnormal_mail_to tiers_are_computed tiers_version growth_unit growth_rate growth_only "
+    "growth_except on_growth_change recalculation_months recalculation_day tier_validity "
+    "tier_validity_months after_tier_expiry",
+    "scope_audiences": "id scope_id scheme_id tier_id tag_id",
+    "scope_places": "id scope_id node_id store_group_id is_excluded",
+    "scopes": "id group_id perspective_id on_pos on_online schedule",
+    "sessions": "id group_id principal_kind principal_id method started_at refreshed_at expires_at "
+    "revoked_at revoked_because",
     "signing_keys": "id kid active_from retired_at",
+    "spending_parts": "id spending_id lot_id account_kind position taken returned",
+    "spending_refunds": "id spending_id amount cash bonus points reason refunded_at",
+    "spendings": "id group_id card_id kind state store_id terminal_id order_number currency amount "
+    "cash bonus points returned_amount returned_cash returned_bonus returned_points posting_id "
+    "made_at expires_at ended_at",
     "staff": "id group_id last_totp_step failures locked_until is_active created_at",
     "store_group_stores": "id store_group_id store_id",
     "store_groups": "id perspective_id name created_at",
+    "tags": "id group_id name created_at",
     "terminals": "id store_id name is_active created_at",
     "tickets": "id purpose payload expires_at tries",
-    "tiers": "id scheme_id level name growth_from",
+    "tier_changes": "id card_id from_tier_id to_tier_id cause cause_id changed_at",
+    "tier_grants": "id card_id tier_id source source_id granted_at expires_at ended_at",
+    "tier_runs": "id scheme_id cause state number_of_cards number_done number_changed "
+    "after_card_id started_at finished_at",
+    "tier_tasks": "id tier_id kind event_key at_least window_months",
+    "tiers": "id scheme_id level name growth_from condition window_months",
+    "top_up_batch_rows": "id batch_id position card_number amount bonus points state problem "
+    "order_id",
+    "top_up_batches": "id group_id perspective_id payment_method_id currency reason state "
+    "number_of_rows number_credited number_failed operator_id created_at finished_at",
+    "top_up_orders": "id group_id card_id member_id plan_id step source source_id channel store_id "
+    "terminal_id payment_method_id currency amount bonus points terms is_first state holds_stock "
+    "created_at expires_at credited_at ended_at refund_route refund_method_id refund_reason",
+    "top_up_plans": "id group_id perspective_id scope_id kind state name currency steps is_visible "
+    "first_only first_bonus_bp first_points_bp granted_tier_id granted_months stock_left "
+    "limit_per_member spending_items spending_node_ids same_day_share_bp bonus_on_the_day "
+    "bonus_valid_days trigger_amount rounding agreement description cover_url version created_at "
+    "changed_at",
+    "top_up_quotes": "id plan_id card_id channel store_id bill_amount shortage currency offers "
+    "holds_stock made_at expires_at ended_at",
     "verification_codes": "id group_id channel purpose tries sent_at expires_at used_at",
 }

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, UniqueConstraint, true
 from sqlmodel import Field, Index
 
 from app.core.db import Choice, Json, UtcDateTime
@@ -23,9 +23,11 @@ class IdentityKind(StrEnum):
 
 
 class Identity(Row, table=True):
-    """One proven (kind, issuer, value) of one member; unique within the group (IDN-3).
+    """One (kind, issuer, value) of one member; unique within the group (IDN-3).
 
-    The blind index covers kind and issuer as well as the value, so it alone finds the row.
+    The blind index covers kind and issuer as well as the value, so it alone finds the row. What
+    staff wrote down is a claim, not a proof: it finds the record and signs nobody in until it is
+    proven (docs/decisions/0012-claimed-phones.md).
     """
 
     __tablename__ = "identities"
@@ -38,6 +40,8 @@ class Identity(Row, table=True):
     value: str = Field(sa_type=Personal("identities.value"))
     value_index: str = Field(max_length=64)
     proven_at: datetime = Field(sa_type=UtcDateTime)
+    """When it was proven; of a claim, when it was written down."""
+    is_proven: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
 
 
 class CodeChannel(StrEnum):

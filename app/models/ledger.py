@@ -35,6 +35,10 @@ class SystemAccount(StrEnum):
     POINTS_SPENT = "points_spent"
     GROWTH_ISSUED = "growth_issued"
     REVENUE = "revenue"
+    BONUS_SPENT = "bonus_spent"
+    HELD = "held"
+    """Authorised and not yet captured: neither the card's any more nor ours yet."""
+    PAID_OUT = "paid_out"
     EXPIRED = "expired"
     ADJUSTMENTS = "adjustments"
 
@@ -66,6 +70,12 @@ class PostingKind(StrEnum):
     EXPIRE = "EXPIRE"
     ADJUST = "ADJUST"
     TOP_UP = "TOP_UP"
+    TOP_UP_REFUND = "TOP_UP_REFUND"
+    AUTHORISE = "AUTHORISE"
+    CAPTURE = "CAPTURE"
+    CARD_REFUND = "CARD_REFUND"
+    DECAY = "DECAY"
+    ROLL_BACK = "ROLL_BACK"
     MERGE = "MERGE"
     MERGE_UNDO = "MERGE_UNDO"
 
@@ -74,7 +84,11 @@ class Posting(Row, table=True):
     """One movement of value. Its cause is unique forever, so what runs twice posts once."""
 
     __tablename__ = "postings"
-    __table_args__ = (UniqueConstraint("cause_kind", "cause_id"),)
+    __table_args__ = (
+        UniqueConstraint("cause_kind", "cause_id"),
+        # What reports add up between two moments.
+        Index("ix_postings_scheme", "scheme_id", "recorded_at"),
+    )
 
     group_id: UUID = Field(foreign_key="nodes.id")
     kind: PostingKind = Field(sa_type=Choice(PostingKind))
@@ -109,6 +123,7 @@ class Entry(Row, table=True):
 
 
 _remains = text("remaining > 0")
+_remains_and_expires = text("remaining > 0 AND expires_at IS NOT NULL")
 
 
 class Lot(Row, table=True):
@@ -127,6 +142,13 @@ class Lot(Row, table=True):
             "earned_at",
             sqlite_where=_remains,
             postgresql_where=_remains,
+        ),
+        # What is due to expire, whosever it is.
+        Index(
+            "ix_lots_due",
+            "expires_at",
+            sqlite_where=_remains_and_expires,
+            postgresql_where=_remains_and_expires,
         ),
         CheckConstraint("remaining >= 0 AND remaining <= amount", name="remaining_within"),
     )

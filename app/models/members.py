@@ -5,12 +5,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, text
 from sqlmodel import Field, Index
 
 from app.core.db import Choice, Json, UtcDateTime
 from app.core.personal import Personal
 from app.models.base import Row
+
+_waits_for_its_index = text("name IS NOT NULL AND name_index IS NULL")
 
 
 class MemberStatus(StrEnum):
@@ -34,12 +36,24 @@ class Member(Row, table=True):
 
     __tablename__ = "members"
     # Pages of a group's members, the newest first, without sorting all of them.
-    __table_args__ = (Index("ix_members_group", "group_id", "id"),)
+    __table_args__ = (
+        Index("ix_members_group", "group_id", "id"),
+        Index("ix_members_name", "group_id", "name_index", "id"),
+        Index("ix_members_recruitment_store", "recruitment_store_id", "id"),
+        # Names written before names had an index: a duty gives them theirs, then this is empty.
+        Index(
+            "ix_members_without_name_index",
+            "id",
+            sqlite_where=_waits_for_its_index,
+            postgresql_where=_waits_for_its_index,
+        ),
+    )
 
     group_id: UUID = Field(foreign_key="nodes.id")
     status: MemberStatus = Field(default=MemberStatus.ACTIVE, sa_type=Choice(MemberStatus))
     merged_into_id: UUID | None = Field(default=None, foreign_key="members.id", index=True)
     name: str | None = Field(default=None, sa_type=Personal("members.name"))
+    name_index: str | None = Field(default=None, max_length=64)
     gender: Gender | None = Field(default=None, sa_type=Choice(Gender))
     birthday: str | None = Field(default=None, sa_type=Personal("members.birthday"))
     birthday_edits: int = 0
@@ -79,6 +93,31 @@ class Consent(Row, table=True):
     version: str = Field(max_length=32)
     is_given: bool
     decided_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Tag(Row, table=True):
+    """A word that staff put on members by hand (SEG-2)."""
+
+    __tablename__ = "tags"
+    __table_args__ = (UniqueConstraint("group_id", "name"),)
+
+    group_id: UUID = Field(foreign_key="nodes.id")
+    name: str = Field(max_length=64)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class MemberTag(Row, table=True):
+    """A tag on a member."""
+
+    __tablename__ = "member_tags"
+    __table_args__ = (
+        UniqueConstraint("member_id", "tag_id"),
+        Index("ix_member_tags_tag", "tag_id", "member_id"),
+    )
+
+    member_id: UUID = Field(foreign_key="members.id")
+    tag_id: UUID = Field(foreign_key="tags.id")
+    tagged_at: datetime = Field(sa_type=UtcDateTime)
 
 
 def birthday_date(birthday: str | None) -> date | None:

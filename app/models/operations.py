@@ -27,6 +27,7 @@ class RequestRecord(Row, table=True):
 
 
 _open = text("done_at IS NULL AND failed_at IS NULL")
+_failed = text("failed_at IS NOT NULL")
 
 
 class Job(Row, table=True):
@@ -38,6 +39,7 @@ class Job(Row, table=True):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_due", "run_at", "id", sqlite_where=_open, postgresql_where=_open),
+        Index("ix_jobs_failed", "id", sqlite_where=_failed, postgresql_where=_failed),
         UniqueConstraint("unique_key"),
     )
 
@@ -51,6 +53,21 @@ class Job(Row, table=True):
     done_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = Field(default=None, max_length=200)
+
+
+class Routine(Row, table=True):
+    """Something that must happen at set times for one subject: when it is due next.
+
+    What was missed while nothing ran is caught up once.
+    """
+
+    __tablename__ = "routines"
+    __table_args__ = (UniqueConstraint("name", "subject_id"),)
+
+    name: str = Field(max_length=48)
+    subject_id: UUID
+    next_due_at: datetime = Field(index=True, sa_type=UtcDateTime)
+    last_due_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class AuditRecord(Row, table=True):
@@ -105,5 +122,5 @@ class ProviderToken(Row, table=True):
 
     name: str = Field(max_length=96, unique=True)
     token: str | None = Field(default=None, sa_type=Personal("provider_tokens.token"))
-    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, index=True, sa_type=UtcDateTime)
     refreshing_until: datetime | None = Field(default=None, sa_type=UtcDateTime)

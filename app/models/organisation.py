@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, UniqueConstraint, false, text, true
 from sqlmodel import Field, Index
 
 from app.core.db import Choice, UtcDateTime
@@ -91,3 +91,9 @@ class PaymentMethod(Row, table=True):
     code: str = Field(max_length=32)
     name: str = Field(max_length=64)
     is_net_receipt: bool
+    can_pay_top_up: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """Vouchers of other platforms cannot buy stored value (TOP-8)."""
+    moves_by_transfer: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether it leaves a trace at a bank, as large sums must (TOP-11)."""
+    provider: str | None = Field(default=None, max_length=32)
+    """The payment provider behind it, through which a refund can go back by the same way."""

@@ -13,8 +13,8 @@ from app.models.base import Long, Row
 class Purchase(Row, table=True):
     """One bill. `net_amount` is what was paid by net-receipt methods, without tax.
 
-    The scheme's points rule is kept as it was on the day, for refunds. A merged card keeps its
-    purchases: they are read through the card that absorbed it.
+    The scheme's points and growth rules are kept as they were on the day, for refunds. A merged
+    card keeps its purchases: they are read through the card that absorbed it.
     """
 
     __tablename__ = "purchases"
@@ -41,6 +41,12 @@ class Purchase(Row, table=True):
     points_rate: int = Long()
     points_earned: int = Long()
     points_taken_back: int = Long(default=0)
+    growth_unit: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
+    growth_rate: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
+    growth_amount: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
+    """What of it counts for growth: paid for lines that do, in minor units (TIR-6)."""
+    growth_earned: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
+    growth_taken_back: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
     occurred_at: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
 
@@ -57,6 +63,20 @@ class PurchasePayment(Row, table=True):
     is_net_receipt: bool
 
 
+class PurchaseLine(Row, table=True):
+    """A line of a bill, where the till sends them: what was bought and paid for it."""
+
+    __tablename__ = "purchase_lines"
+    __table_args__ = (CheckConstraint("paid_amount >= 0", name="paid_amount"),)
+
+    purchase_id: UUID = Field(foreign_key="purchases.id", index=True)
+    position: int
+    item_id: str = Field(max_length=64)
+    name: str = Field(max_length=120)
+    paid_amount: int = Long()
+    counts_for_growth: bool
+
+
 class PurchaseRefund(Row, table=True):
     """A part or the whole of a purchase given back, and the points that went with it."""
 
@@ -66,5 +86,6 @@ class PurchaseRefund(Row, table=True):
     purchase_id: UUID = Field(foreign_key="purchases.id", index=True)
     amount: int = Long()
     points_taken: int = Long()
+    growth_taken: int = Long(default=0, sa_column_kwargs={"server_default": "0"})
     reason: str = Field(max_length=200)
     refunded_at: datetime = Field(sa_type=UtcDateTime)
