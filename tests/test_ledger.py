@@ -18,19 +18,30 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import bindparam
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 
 from app.core.db import Database, Transaction, open_database, statement
 from app.core.ids import new_id
-from app.models.ledger import Account, AccountKind, Posting, PostingKind, SystemAccount
+from app.models.ledger import (
+    Account,
+    AccountKind,
+    LotMovement,
+    Posting,
+    PostingKind,
+    SystemAccount,
+)
 from app.models.sessions import PrincipalKind
 from app.services import ledger
-from app.services.ledger.reversals import expire_lots
 from app.services.ledger.sheet import BALANCE_MAX, spending_order
 from tests.conftest import Engine
 from tests.factories.small_world import SmallWorld, small_world
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
+
+movements_of = statement(
+    select(LotMovement).where(col(LotMovement.posting_id) == bindparam("posting_id")),
+    into=LotMovement,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +88,16 @@ async def give_back(
         cause_id=spending.id,
         reverses_id=spending.id,
     )
-    return await ledger.return_spending(tx, spending=spending, header=undo)
+    account = await points_account(tx, world)
+    movements = await tx.all(movements_of, posting_id=spending.id)
+    parts = [ledger.Part(movement.lot_id, -movement.amount) for movement in movements]
+    total = sum(part.amount for part in parts)
+    return await ledger.give_back(
+        tx,
+        header=undo,
+        parts=parts,
+        against=[ledger.Against(SystemAccount.POINTS_SPENT, -total, account.unit)],
+    )
 
 
 async def claw_back(
@@ -92,11 +112,7 @@ async def claw_back(
 
 
 async def expire(tx: Transaction, world: SmallWorld, now: datetime) -> None:
-    account = await points_account(tx, world)
-    lots = await tx.all(spending_order, account_id=account.id)
-    due = [lot for lot in lots if lot.expires_at is not None and lot.expires_at <= now]
-    if due:
-        await expire_lots(tx, header=header(world, PostingKind.EXPIRE, now), lots=due)
+    await ledger.expire_due(tx, now=now)
 
 
 async def points_account(tx: Transaction, world: SmallWorld) -> Account:

@@ -8,28 +8,43 @@ from uuid import UUID
 from sqlmodel import func, select
 
 from app.core.db import Database, statement
-from app.models.cards import Card, CodeScan
+from app.models.behaviour import BehaviourRule, EventEarning, MemberEvent, Notice, PointsCase
+from app.models.cards import Card, CodeScan, Scheme, Tier
+from app.models.identities import Identity, Merge
 from app.models.ledger import Account, AccountKind, Entry, Lot, LotMovement, Posting
+from app.models.members import Member, MemberTag, Tag
 from app.models.operations import AuditRecord, RequestRecord
-from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
+from app.models.payments import Payment, PaymentRefund
+from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
+from app.models.spendings import Spending, SpendingPart, SpendingRefund
+from app.models.tiers import TierChange, TierGrant, TierRun, TierTask
+from app.models.top_ups import TopUpOrder, TopUpPlan
 from app.services import ledger
 from tests.factories.reading import every, one
 
 _rows = [
     statement(select(func.count()).select_from(table), into=int)
     for table in (
-        AuditRecord, Card, CodeScan, Entry, Lot, LotMovement, Posting, Purchase,
-        PurchasePayment, PurchaseRefund, RequestRecord,
+        AuditRecord, BehaviourRule, Card, CodeScan, Entry, EventEarning, Identity, Lot,
+        LotMovement, Member, MemberEvent, MemberTag, Merge, Notice, Payment, PaymentRefund, Posting,
+        Purchase, PurchaseLine, PurchasePayment, PurchaseRefund, RequestRecord, Spending,
+        SpendingPart, SpendingRefund, Tag, TierChange, TierGrant, TierRun, TierTask,
     )
 ]  # fmt: skip
 _accounts = statement(select(Account).order_by(Account.id), into=Account)  # type: ignore[arg-type]
+_tiers = statement(select(Tier).order_by(Tier.id), into=Tier)  # type: ignore[arg-type]
+_orders = statement(select(TopUpOrder).order_by(TopUpOrder.id), into=TopUpOrder)  # type: ignore[arg-type]
+_plans = statement(select(TopUpPlan).order_by(TopUpPlan.id), into=TopUpPlan)  # type: ignore[arg-type]
+_cases = statement(select(PointsCase).order_by(PointsCase.id), into=PointsCase)  # type: ignore[arg-type]
+_schemes = statement(select(Scheme).order_by(Scheme.id), into=Scheme)  # type: ignore[arg-type]
 _purchases = statement(select(Purchase).order_by(Purchase.id), into=Purchase)  # type: ignore[arg-type]
 
 
 async def standing(database: Database) -> list[Any]:
     """Everything a refusal must leave as it was."""
     counts: list[Any] = [await one(database, count) for count in _rows]
-    return [*counts, await every(database, _accounts), await every(database, _purchases)]
+    tables = (_accounts, _cases, _schemes, _tiers, _orders, _plans, _purchases)
+    return [*counts, *[await every(database, table) for table in tables]]
 
 
 @asynccontextmanager

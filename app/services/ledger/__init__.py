@@ -1,19 +1,30 @@
 """The double-entry ledger (FIN-1, PTS-3): the only code that moves value.
 
 Other services open a `Sheet`, write on it what is taken and put, and close it: one balanced,
-immutable posting. `reversals` undo what a posting did, `checking` proves the whole.
+immutable posting. `reversals` give back what was taken, `expiring` clears what is over, `checking`
+proves the whole.
 """
 
 from app.services.ledger.accounts import (
+    GROWTH,
+    POINTS,
     Line,
     Scope,
     accounts_of_cards,
     lines_of_card,
     number_of_lines,
     open_accounts,
+    own_and_absorbed,
 )
 from app.services.ledger.checking import Fault, check
-from app.services.ledger.reversals import return_spending
+from app.services.ledger.expiring import expire_due
+from app.services.ledger.reversals import (
+    Against,
+    Part,
+    give_back,
+    set_expiry,
+    set_points_expiry,
+)
 from app.services.ledger.sheet import (
     BalanceTooLarge,
     Header,
@@ -23,18 +34,26 @@ from app.services.ledger.sheet import (
 )
 
 __all__ = [
+    "GROWTH",
+    "POINTS",
+    "Against",
     "BalanceTooLarge",
     "Fault",
     "Header",
     "Line",
     "NotEnoughValue",
+    "Part",
     "Scope",
     "Sheet",
     "accounts_of_cards",
     "check",
+    "expire_due",
+    "give_back",
     "lines_of_card",
     "number_of_lines",
     "open_accounts",
+    "own_and_absorbed",
     "posting_by_cause",
-    "return_spending",
+    "set_expiry",
+    "set_points_expiry",
 ]

@@ -1,55 +1,73 @@
-"""Undoing a spending: the same lots come back with their own expiry (TOP-9, PTS-6)."""
+"""Giving back what was taken: the same lots, with their own expiry (TOP-9, PTS-6)."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlalchemy import bindparam, or_
+from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, statement
 from app.models.cards import Card
-from app.models.ledger import (
-    Account,
-    Entry,
-    Lot,
-    LotMovement,
-    Posting,
-    PostingKind,
-    SystemAccount,
-)
+from app.models.ledger import Account, AccountKind, Lot, Posting, PostingKind, SystemAccount
 from app.services.ledger.accounts import accounts_by_card
 from app.services.ledger.sheet import Header, Sheet, Taken, lots_by_id, posting_by_cause
 
-movements_of = statement(
-    select(LotMovement).where(col(LotMovement.posting_id) == bindparam("posting_id")),
-    into=LotMovement,
-)
-system_entries_of = statement(
-    select(Entry).where(
-        col(Entry.posting_id) == bindparam("posting_id"), col(Entry.system_account).is_not(None)
-    ),
-    into=Entry,
-)
 accounts_by_id = statement(
     select(Account).where(any_of(col(Account.id), "account_ids")), into=Account
 )
 cards_by_id = statement(select(Card).where(any_of(col(Card.id), "card_ids")), into=Card)
+set_expiry = statement(
+    update(Lot)
+    .where(col(Lot.account_id) == bindparam("of_account_id"), col(Lot.remaining) > 0)
+    .values(expires_at=bindparam("new_expires_at"))
+)
+# What is due already stays due: its time was over before the new end was set.
+set_points_expiry = statement(
+    update(Lot)
+    .where(
+        col(Lot.account_id).in_(
+            select(Account.id).where(
+                any_of(col(Account.card_id), "card_ids"), col(Account.kind) == AccountKind.POINTS
+            )
+        ),
+        col(Lot.remaining) > 0,
+        or_(col(Lot.expires_at).is_(None), col(Lot.expires_at) > bindparam("now")),
+    )
+    .values(expires_at=bindparam("new_expires_at"))
+)
 
 
-async def return_spending(tx: Transaction, *, spending: Posting, header: Header) -> Posting:
-    """Give back everything a spending took, once.
+class Part(NamedTuple):
+    """How much goes back to one lot."""
 
-    `header.kind` is SPEND_REVERSAL and `header.cause_id` the spending's id, so that a second call
-    finds the first one's posting and answers with it. What expired meanwhile comes back and
-    expires again in a posting of its own, visibly. Where the card was merged meanwhile, the
-    living card receives it.
+    lot_id: UUID
+    amount: int
+
+
+class Against(NamedTuple):
+    """What a system account receives (positive) or gives (negative) in a posting."""
+
+    system_account: SystemAccount
+    amount: int
+    unit: str
+
+
+async def give_back(
+    tx: Transaction, *, header: Header, parts: Iterable[Part], against: Iterable[Against]
+) -> Posting:
+    """Return value to the very lots it was taken from, once for each cause of the header.
+
+    A second call with the same cause finds the first one's posting and answers with it. What
+    expired meanwhile comes back and expires again in a posting of its own, visibly. Where the card
+    was merged meanwhile, the living card receives it. How much of a lot is still out is for the
+    caller to know: `spending_parts` does.
     """
-    assert header.reverses_id == spending.id
     earlier = await posting_by_cause(tx, header.cause_kind, header.cause_id)
     if earlier is not None:
         return earlier
-    movements = await tx.all(movements_of, posting_id=spending.id)
-    amounts = {movement.lot_id: -movement.amount for movement in movements}
+    amounts = {part.lot_id: part.amount for part in parts if part.amount}
     lots = await tx.all(lots_by_id, lot_ids=list(amounts))
     homes = await _living_accounts(tx, {lot.account_id for lot in lots})
     sheet = await Sheet.open(tx, header, homes.values())
@@ -62,16 +80,15 @@ async def return_spending(tx: Transaction, *, spending: Posting, header: Header)
         else:
             moved = sheet.put_moved(lot, amounts[lot.id], to_id=home_id)
             returned.append(moved.id)
-    for entry in await tx.all(system_entries_of, posting_id=spending.id):
-        assert entry.system_account is not None
-        sheet.against(entry.system_account, -entry.amount, entry.unit)
+    for side in against:
+        sheet.against(*side)
     posting = await sheet.close()
     await _expire_again(tx, posting, header, returned)
     return posting
 
 
 async def expire_lots(tx: Transaction, *, header: Header, lots: list[Lot]) -> Posting:
-    """Clear what remains of lots whose time has passed. The lots belong to one unit's accounts."""
+    """Clear what remains of lots whose time has passed. The lots belong to one card's accounts."""
     sheet = await Sheet.open(tx, header, {lot.account_id for lot in lots})
     for lot in lots:
         sheet.take_lots(lot.account_id, [Taken(lot, lot.remaining)])

@@ -278,11 +278,12 @@ class Sheet:
             restriction=lot.restriction,
         )
 
-    async def spendable(self, account_id: UUID) -> list[Lot]:
+    async def live(self, account_id: UUID) -> list[Lot]:
         """Unspent lots in the order they are spent: first to expire, then oldest (PTS-3).
 
         Read under the account's lock. Lots whose time has passed but whose expiry is not yet
-        posted are left out, and so are restricted ones until a spending says that it fits (TOP-9).
+        posted are left out; restricted ones are among them, and whether those fit is for the
+        spending to say (TOP-9).
         """
         lots = await self._unspent(account_id)
         now = self.header.now
@@ -294,9 +295,14 @@ class Sheet:
         left = [(lot, lot.remaining + self._movements[lot.id]) for lot in lots]
         return [changed_copy(lot, remaining=remaining) for lot, remaining in left if remaining]
 
-    async def take(self, account_id: UUID, amount: int) -> list[Taken]:
-        """Spend; raises `NotEnoughValue` and then the whole service call leaves no trace."""
-        taken = _from_lots(await self.spendable(account_id), amount)
+    async def take(
+        self, account_id: UUID, amount: int, *, also_restricted: bool = False
+    ) -> list[Taken]:
+        """Spend what no restriction binds, or any of it; raises `NotEnoughValue` and then the whole
+        service call leaves no trace."""
+        lots = await self.live(account_id)
+        fits = [lot for lot in lots if also_restricted or lot.restriction is None]
+        taken = _from_lots(fits, amount)
         short_by = amount - sum(part.amount for part in taken)
         if short_by:
             kind = self._moving[account_id].account.kind
