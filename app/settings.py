@@ -10,7 +10,17 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.crypto import Keyring
@@ -52,6 +62,71 @@ class SmsSettings(Frozen):
     sdk_app_id: str = ""
     sign_name: str = ""
     code_template_id: str = ""
+
+
+def _text(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+class WeChatPaySettings(Frozen):
+    """A direct merchant of WeChat Pay (API v3), and the app its orders are made for."""
+
+    base_url: str = "https://api.mch.weixin.qq.com"
+    app_id: str = ""
+    merchant_id: str = ""
+    certificate_serial: str = ""
+    private_key: SecretStr = SecretStr("")
+    api_v3_key: SecretStr = SecretStr("")
+    public_key_id: str = ""
+    public_key: str = ""
+
+    @field_validator("private_key", "public_key", mode="before")
+    @classmethod
+    def _with_line_breaks(cls, value: object) -> object:
+        # Files of variables for containers hold one line each.
+        return value.replace("\\n", "\n") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        names = ("app_id", "merchant_id", "certificate_serial", "private_key", "api_v3_key")
+        given = [name for name in names if _text(getattr(self, name))]
+        if given and len(given) < len(names):
+            raise ValueError(f"{', '.join(names)} belong together")
+        if bool(self.public_key_id) != bool(self.public_key):
+            raise ValueError("public_key_id and public_key belong together")
+        if given:
+            self._check_keys()
+        return self
+
+    def _check_keys(self) -> None:
+        """At the start rather than at the first payment."""
+        if len(_text(self.api_v3_key).encode()) != KEY_BYTES:
+            raise ValueError(f"api_v3_key must have {KEY_BYTES} bytes")
+        try:
+            load_pem_private_key(_text(self.private_key).encode(), None)
+            if self.public_key:
+                load_pem_public_key(self.public_key.encode())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError("private_key and public_key must be keys in PEM") from None
+
+
+class StripeSettings(Frozen):
+    base_url: str = "https://api.stripe.com"
+    secret_key: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(_text(self.secret_key)) != bool(_text(self.webhook_secret)):
+            raise ValueError("secret_key and webhook_secret belong together")
+        return self
+
+
+class SandboxPaySettings(Frozen):
+    """The sandbox's own page, where paying costs nothing."""
+
+    base_url: str = ""
+    secret: SecretStr = SecretStr("")
 
 
 class MailSettings(Frozen):
@@ -114,6 +189,9 @@ class Settings(BaseSettings):
     sms: SmsSettings = SmsSettings()
     mail: MailSettings = MailSettings()
     oidc: tuple[OidcSettings, ...] = ()
+    wechat_pay: WeChatPaySettings = WeChatPaySettings()
+    stripe: StripeSettings = StripeSettings()
+    sandbox_pay: SandboxPaySettings = SandboxPaySettings()
 
     @model_validator(mode="after")
     def _secrets_are_there(self) -> Self:
@@ -131,6 +209,12 @@ class Settings(BaseSettings):
                 "REGULARS_TRUSTED_PROXIES must name the proxies: with * clients choose the "
                 "address they are counted by"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _payments_are_real(self) -> Self:
+        if self.is_production and self.sandbox_pay.base_url:
+            raise ValueError("REGULARS_SANDBOX_PAY__BASE_URL is for the demo: nobody pays there")
         return self
 
     @cached_property

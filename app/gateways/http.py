@@ -19,6 +19,15 @@ class Answer:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class RawAnswer:
+    """`body` as it arrived but for its content encoding: what a signature in a header covers."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 def create_http(
     *,
     timeout_s: float = 5.0,
@@ -46,6 +55,39 @@ def create_http(
     )
 
 
+async def fetch(
+    http: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    provider: str,
+    params: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_RESPONSE_BYTES,
+) -> RawAnswer:
+    """One call, its answer read up to `max_bytes`; a status below 500 is the caller's to judge.
+
+    Raises ProviderUnavailable when there is no such answer.
+    """
+    body = bytearray()
+    try:
+        async with http.stream(
+            method, url, params=params, content=content, headers=headers
+        ) as response:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise ProviderUnavailable("answer too large", provider=provider)
+    except httpx2.TimeoutException as error:
+        raise ProviderUnavailable("timeout", provider=provider) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ProviderUnavailable(type(error).__name__, provider=provider) from error
+    if response.status_code >= 500:
+        raise ProviderUnavailable(f"HTTP {response.status_code}", provider=provider)
+    return RawAnswer(response.status_code, response.headers, bytes(body))
+
+
 async def fetch_json(
     http: httpx2.AsyncClient,
     method: str,
@@ -56,33 +98,26 @@ async def fetch_json(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One call whose answer is a JSON object, read up to MAX_RESPONSE_BYTES.
+    """One call whose answer is a JSON object; a status below 500 is the caller's to judge.
 
-    Raises ProviderUnavailable for everything that is no such answer; a status below 500 is the
-    caller's to judge. The content type is not looked at: WeChat sends JSON as text/plain.
+    Raises ProviderUnavailable for everything that is no such answer. The content type is not
+    looked at: WeChat sends JSON as text/plain.
     """
-    body = bytearray()
+    answer = await fetch(
+        http, method, url, provider=provider, params=params, content=content, headers=headers
+    )
+    return Answer(answer.status, json_object(answer.body, provider=provider))
+
+
+def json_object(body: bytes, *, provider: str) -> dict[str, Any]:
+    """The JSON object in an answer; raises ProviderUnavailable when it is something else."""
     try:
-        async with http.stream(
-            method, url, params=params, content=content, headers=headers
-        ) as response:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_RESPONSE_BYTES:
-                    raise ProviderUnavailable("answer too large", provider=provider)
-    except httpx2.TimeoutException as error:
-        raise ProviderUnavailable("timeout", provider=provider) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise ProviderUnavailable(type(error).__name__, provider=provider) from error
-    if response.status_code >= 500:
-        raise ProviderUnavailable(f"HTTP {response.status_code}", provider=provider)
-    try:
-        parsed = json.loads(bytes(body))
+        parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ProviderUnavailable("answer is not JSON", provider=provider) from error
     if not isinstance(parsed, dict):
         raise ProviderUnavailable("answer is not a JSON object", provider=provider)
-    return Answer(response.status_code, parsed)
+    return parsed
 
 
 class SharedTransport(httpx2.AsyncBaseTransport):

@@ -1,13 +1,14 @@
 """The outside world in one place: every provider this product speaks to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx2
 
 from app.gateways.errors import ProviderRefused
 from app.gateways.mail import MailGateway
 from app.gateways.oidc import OidcClient, OidcProvider
+from app.gateways.payments.protocol import PaymentGateway
 from app.gateways.sms import SmsGateway
 from app.gateways.wechat import WeChat
 
@@ -25,6 +26,8 @@ class Outside:
     oidc: OidcClient
     oidc_providers: Mapping[str, OidcProvider]
     http: httpx2.AsyncClient
+    payments: Mapping[str, PaymentGateway] = field(default_factory=dict)
+    """By the provider's name; only what settings describe is here."""
 
 
 class NoSms:

@@ -4,17 +4,31 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import httpx2
+
 from app.core.clock import utc_now
 from app.core.db import Database
 from app.gateways.http import create_http
 from app.gateways.mail import MailGateway, SmtpConfig, SmtpMail, SmtpSecurity
 from app.gateways.oidc import OidcClient, OidcProvider
 from app.gateways.outside import CODE_TEMPLATE, NoMail, NoSms, Outside
+from app.gateways.payments.protocol import PaymentGateway
+from app.gateways.payments.sandbox_pay import SandboxPay, SandboxPayConfig
+from app.gateways.payments.stripe import Stripe, StripeConfig
+from app.gateways.payments.wechat_pay import WeChatPay
+from app.gateways.payments.wechat_pay_keys import WeChatPayConfig
 from app.gateways.sms import TencentSms, TencentSmsConfig, TencentTemplate
 from app.gateways.wechat import WeChat, WeChatApp
 from app.gateways.wechat_tokens import TokenStore
 from app.services import provider_tokens
-from app.settings import MailSettings, OidcSettings, Settings, SmsSettings
+from app.settings import (
+    MailSettings,
+    OidcSettings,
+    Settings,
+    SmsSettings,
+    StripeSettings,
+    WeChatPaySettings,
+)
 
 
 class DatabaseTokens:
@@ -65,7 +79,54 @@ async def open_outside(settings: Settings, tokens: TokenStore) -> AsyncIterator[
             oidc=OidcClient(http),
             oidc_providers={given.name: _provider(given) for given in settings.oidc},
             http=http,
+            payments=_payments(settings, http, tokens),
         )
+
+
+def _payments(
+    settings: Settings, http: httpx2.AsyncClient, tokens: TokenStore
+) -> dict[str, PaymentGateway]:
+    """The providers that settings describe, by the name their notification address has, too."""
+    gateways: list[PaymentGateway] = []
+    if settings.wechat_pay.merchant_id:
+        notify_url = _notify_url(settings, WeChatPay.name)
+        gateways.append(WeChatPay(_wechat_pay(settings.wechat_pay, notify_url), http))
+    if settings.stripe.secret_key.get_secret_value():
+        gateways.append(Stripe(_stripe(settings.stripe), http, tokens))
+    if settings.sandbox_pay.base_url:
+        config = SandboxPayConfig(
+            base_url=settings.sandbox_pay.base_url,
+            secret=settings.sandbox_pay.secret.get_secret_value(),
+            notify_url=_notify_url(settings, SandboxPay.name),
+        )
+        gateways.append(SandboxPay(config, http))
+    return {gateway.name: gateway for gateway in gateways}
+
+
+def _notify_url(settings: Settings, provider: str) -> str:
+    return f"{settings.public_url}/payments/{provider}/notify"
+
+
+def _wechat_pay(given: WeChatPaySettings, notify_url: str) -> WeChatPayConfig:
+    return WeChatPayConfig(
+        app_id=given.app_id,
+        merchant_id=given.merchant_id,
+        certificate_serial=given.certificate_serial,
+        private_key=given.private_key.get_secret_value(),
+        api_v3_key=given.api_v3_key.get_secret_value(),
+        notify_url=notify_url,
+        public_key_id=given.public_key_id,
+        public_key=given.public_key,
+        base_url=given.base_url,
+    )
+
+
+def _stripe(given: StripeSettings) -> StripeConfig:
+    return StripeConfig(
+        secret_key=given.secret_key.get_secret_value(),
+        webhook_secret=given.webhook_secret.get_secret_value(),
+        base_url=given.base_url,
+    )
 
 
 def _sms(given: SmsSettings) -> TencentSmsConfig:

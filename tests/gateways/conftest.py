@@ -1,15 +1,24 @@
 """The sandbox on a real loopback port, and a clock that only tests move."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.gateways.http import create_http
+from app.gateways.payments.wechat_pay import WeChatPay
+from app.gateways.payments.wechat_pay_keys import WeChatPayConfig
 from app.gateways.sandbox import (
     Directory,
     OidcSandboxClient,
@@ -20,6 +29,7 @@ from app.gateways.sandbox import (
     WeChatAccount,
     create_sandbox,
 )
+from app.gateways.sandbox.adapters import wechat_pay_config
 
 MINI_PROGRAM, OFFICIAL_ACCOUNT = "wx0000000000000001", "wx0000000000000002"
 REDIRECT_URI = "https://regulars.example/auth/callback?from=h5"
@@ -84,15 +94,64 @@ async def state(clock: Clock) -> AsyncIterator[SandboxState]:
         clock=clock,
         timeout_fault_s=5,
     )
-    app = create_sandbox(state, production=False)
+    async with serving(create_sandbox(state, production=False), listener):
+        yield state
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     # The two halves of `serve`, without the signal handlers and the tick in between.
     await server.startup(sockets=[listener])
-    yield state
+    yield
     await server.shutdown(sockets=[listener])
+
+
+@dataclass
+class Received:
+    """A notification as it arrived."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """The product's notification address: keeps what arrives, and answers with `status`."""
+
+    url: str
+    status: int = 204
+    letters: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
+
+    async def receive(self, request: Request) -> Response:
+        self.letters.put_nowait(Received(dict(request.headers), await request.body()))
+        return Response(status_code=self.status)
+
+    async def next(self) -> Received:
+        async with asyncio.timeout(5):
+            return await self.letters.get()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    receiver = Receiver(f"http://127.0.0.1:{listener.getsockname()[1]}/notify")
+    app = Starlette(routes=[Route("/notify", receiver.receive, methods=["POST"])])
+    async with serving(app, listener):
+        yield receiver
+
+
+@pytest.fixture
+def merchant(state: SandboxState, receiver: Receiver) -> WeChatPayConfig:
+    return wechat_pay_config(state, notify_url=receiver.url)
+
+
+@pytest.fixture
+def wechat_pay(merchant: WeChatPayConfig, http: httpx2.AsyncClient, clock: Clock) -> WeChatPay:
+    return WeChatPay(merchant, http, clock=clock)
 
 
 @pytest.fixture

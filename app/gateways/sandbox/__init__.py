@@ -4,6 +4,11 @@ The real adapters speak to it over HTTP and SMTP, so their code runs everywhere 
 an account. It proves people's identity to anybody who asks: never in production.
 """
 
+from app.gateways.sandbox.accounts import (
+    SandboxPayAccount,
+    StripeAccount,
+    WeChatPayAccount,
+)
 from app.gateways.sandbox.app import SandboxInProductionError, create_sandbox
 from app.gateways.sandbox.people import (
     Directory,
@@ -21,8 +26,11 @@ __all__ = [
     "PartnerLogin",
     "Person",
     "SandboxInProductionError",
+    "SandboxPayAccount",
     "SandboxState",
     "StaffLogin",
+    "StripeAccount",
     "WeChatAccount",
+    "WeChatPayAccount",
     "create_sandbox",
 ]

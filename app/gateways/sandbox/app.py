@@ -9,6 +9,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from app.gateways.sandbox.oidc import OidcSandbox
+from app.gateways.sandbox.pay import pay_app
+from app.gateways.sandbox.payment_helpers import payment_helpers
 from app.gateways.sandbox.people import Directory, PartnerLogin, Person, StaffLogin, totp_code
 from app.gateways.sandbox.state import (
     FAULT_KINDS,
@@ -19,9 +21,11 @@ from app.gateways.sandbox.state import (
     SandboxState,
     WeChatUser,
 )
+from app.gateways.sandbox.stripe import stripe_app
 from app.gateways.sandbox.tencent_sms import tencent_sms_app
 from app.gateways.sandbox.web import json_object
 from app.gateways.sandbox.wechat import wechat_app, wechat_user
+from app.gateways.sandbox.wechat_pay import wechat_pay_app
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -33,7 +37,8 @@ class SandboxInProductionError(Exception):
 def create_sandbox(state: SandboxState, *, production: bool) -> Starlette:
     """To be mounted at the path of `state.public_url`, or to be served alone.
 
-    Providers: {public_url}/wechat, /tencent-sms, /oidc; mail has `smtp.start_smtp`.
+    Providers: {public_url}/wechat, /tencent-sms, /oidc, /wechat-pay, /stripe, /pay; mail has
+    `smtp.start_smtp`.
     Raises SandboxInProductionError.
     """
     if production:
@@ -47,9 +52,13 @@ def create_sandbox(state: SandboxState, *, production: bool) -> Starlette:
             Route("/faults", helpers.faults, methods=["POST"]),
             Route("/wechat/codes", helpers.wechat_codes, methods=["POST"]),
             Route("/oidc/rotate", helpers.rotate, methods=["POST"]),
+            *payment_helpers(state),
             Mount("/wechat", wechat_app(state)),
             Mount("/tencent-sms", tencent_sms_app(state)),
             Mount("/oidc", oidc.app()),
+            Mount("/wechat-pay", wechat_pay_app(state)),
+            Mount("/stripe", stripe_app(state)),
+            Mount("/pay", pay_app(state)),
         ]
     )
 

@@ -5,10 +5,18 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Lock
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from app.core.clock import utc_now
+from app.gateways.sandbox.accounts import (
+    SandboxPayAccount,
+    StripeAccount,
+    WeChatPayAccount,
+    made_up_wechat_pay,
+)
+from app.gateways.sandbox.payments import PaymentDesk
 from app.gateways.sandbox.people import Directory
 
 MAX_MESSAGES = 1_000
@@ -17,7 +25,7 @@ MAX_FAULT_TIMES = 1_000
 CODE_LIFETIME = timedelta(minutes=5)
 TOKEN_LIFETIME = timedelta(hours=2)
 
-Provider = Literal["wechat", "sms", "mail", "oidc"]
+Provider = Literal["wechat", "sms", "mail", "oidc", "wechat_pay", "stripe", "pay"]
 FaultKind = Literal["busy", "timeout", "500", "limit"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -170,6 +178,14 @@ class SandboxState:
     sms_templates: Mapping[str, str] = field(default_factory=dict)
     """Template id → text with {1} {2} …; other templates are refused unless this is empty."""
     oidc_clients: Mapping[str, OidcSandboxClient] = field(default_factory=dict)
+    wechat_pay: WeChatPayAccount | None = None
+    """The merchant; one is made up when it is first needed."""
+    wechat_pay_rotations: int = 0
+    """How often WeChat Pay's certificate was replaced; the last two are listed."""
+    wechat_pay_by_public_key: bool = False
+    """Whether notifications are signed with WeChat Pay's public key, as for new merchants."""
+    stripe: StripeAccount = field(default_factory=StripeAccount)
+    pay: SandboxPayAccount = field(default_factory=SandboxPayAccount)
     clock: Callable[[], datetime] = utc_now
     timeout_fault_s: float = 30.0
     """How long the fault "timeout" keeps a caller waiting at most."""
@@ -178,6 +194,7 @@ class SandboxState:
 
     def __post_init__(self) -> None:
         self.inbox = Inbox()
+        self.payments = PaymentDesk(self.now)
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self.wechat_login_codes: Codes[WeChatUser] = Codes(CODE_LIFETIME, self.now)
@@ -191,6 +208,10 @@ class SandboxState:
 
     def now(self) -> datetime:
         return self.clock()
+
+    @cached_property
+    def wechat_pay_account(self) -> WeChatPayAccount:
+        return self.wechat_pay or made_up_wechat_pay()
 
     async def directory(self) -> Directory:
         return self.people if isinstance(self.people, Directory) else await self.people()
