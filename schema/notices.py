@@ -1,0 +1,103 @@
+"""What members should hear of (PTS-5)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+
+from app.core.ids import type_id
+from app.models import behaviour as rows
+from app.services import notices
+from schema.enums import describe
+from schema.pages import Connection
+from schema.problems import Problem, shown_as
+from schema.scalars import Long
+
+
+class NoticeKind(StrEnum):
+    """Of which kinds notices are; each has a field of its own in `Notice`."""
+
+    POINTS_EXPIRING = "POINTS_EXPIRING"
+
+
+describe(
+    NoticeKind,
+    "What a notice is about.",
+    {"POINTS_EXPIRING": "Points expire soon: see `pointsExpiring`."},
+)
+
+
+@strawberry.type(description="Points of one card that expire soon.")
+class CardPointsExpiring:
+    card_id: strawberry.ID = strawberry.field(description="The card, `card_…`.")
+    points: Long = strawberry.field(description="How many of its points.")
+
+
+@strawberry.type(description="Points that expire soon, as it was when the notice was written.")
+class PointsExpiring:
+    days: int = strawberry.field(description="How many days before: 30, 15 or 3.")
+    points: Long = strawberry.field(description="How many, on all of the member's cards.")
+    expires_at: datetime = strawberry.field(description="When.")
+    cards: list[CardPointsExpiring] = strawberry.field(description="How many on which card.")
+
+
+@strawberry.type(description="Something the member should hear of.")
+class Notice:
+    id: strawberry.ID = strawberry.field(description="Its id, `ntc_…`.")
+    kind: NoticeKind = strawberry.field(description="What it is about.")
+    created_at: datetime = strawberry.field(description="When it was written.")
+    read_at: datetime | None = strawberry.field(description="When the member read it first.")
+    points_expiring: PointsExpiring | None = strawberry.field(
+        description="What a notice of kind POINTS_EXPIRING says; null for others."
+    )
+
+    @classmethod
+    def of(cls, row: rows.Notice) -> Self:
+        kind = NoticeKind(row.kind)
+        return cls(
+            id=strawberry.ID(type_id("ntc", row.id)),
+            kind=kind,
+            created_at=row.created_at,
+            read_at=row.read_at,
+            points_expiring=_points_expiring(row),
+        )
+
+
+def _points_expiring(row: rows.Notice) -> PointsExpiring:
+    details = row.details
+    return PointsExpiring(
+        days=details["days"],
+        points=Long(details["points"]),
+        expires_at=datetime.fromisoformat(details["expires_at"]),
+        cards=[
+            CardPointsExpiring(
+                card_id=strawberry.ID(type_id("card", UUID(each["card_id"]))),
+                points=Long(each["points"]),
+            )
+            for each in details["cards"]
+        ],
+    )
+
+
+@strawberry.type(description="A page of the member's notices.")
+class NoticeConnection(Connection[Notice]):
+    unread_count: int = strawberry.field(description="How many of all are unread.")
+
+
+@strawberry.type(description="There is no such notice, or it is somebody else's.")
+class NoticeNotFound(Problem): ...
+
+
+@strawberry.input(description="A notice that the member has read.")
+class NoticeReadInput:
+    id: strawberry.ID = strawberry.field(description="The notice, `ntc_…`.")
+
+
+NoticeReadResult = Annotated[
+    Notice | NoticeNotFound,
+    strawberry.union("NoticeReadResult", description="The notice as it is now, or why not."),
+]
+
+HANDLERS = [shown_as(NoticeNotFound, notices.NoticeNotFound)]
