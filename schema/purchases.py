@@ -1,4 +1,4 @@
-"""Purchases and their refunds (PTS-1)."""
+"""Purchases and their refunds (PTS-1, TIR-6)."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -9,7 +9,7 @@ import strawberry
 from app.core.ids import type_id
 from app.core.texts import checked_text
 from app.models import purchases as rows
-from app.services import purchases
+from app.services import organisation, purchases
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.context import Info
 from schema.ledger import BalanceTooLarge
@@ -41,11 +41,31 @@ class PurchasePayment:
         )
 
 
+@strawberry.type(description="A line of a bill.")
+class PurchaseLine:
+    item_id: str = strawberry.field(description="The product, as the store names it.")
+    name: str = strawberry.field(description="What it is called.")
+    paid: Money = strawberry.field(description="What was paid for it.")
+    counts_for_growth: bool = strawberry.field(
+        description="Whether it earned growth by the rules of the day."
+    )
+
+    @classmethod
+    def of(cls, row: rows.PurchaseLine, currency: str) -> Self:
+        return cls(
+            item_id=row.item_id,
+            name=row.name,
+            paid=Money.of(row.paid_amount, currency),
+            counts_for_growth=row.counts_for_growth,
+        )
+
+
 @strawberry.type(description="A part or the whole of a purchase, given back.")
 class PurchaseRefund:
     id: strawberry.ID = strawberry.field(description="Its id, `rfd_…`.")
     amount: Money = strawberry.field(description="What was given back.")
     points_taken: Long = strawberry.field(description="The points that went with it.")
+    growth_taken: Long = strawberry.field(description="The growth that went with it.")
     reason: str = strawberry.field(description="Why, as the store wrote it; the member sees it.")
     refunded_at: datetime = strawberry.field(description="When it was given back.")
 
@@ -55,6 +75,7 @@ class PurchaseRefund:
             id=strawberry.ID(type_id("rfd", row.id)),
             amount=Money.of(row.amount, currency),
             points_taken=Long(row.points_taken),
+            growth_taken=Long(row.growth_taken),
             reason=row.reason,
             refunded_at=row.refunded_at,
         )
@@ -75,6 +96,10 @@ class Purchase:
     refunded: Money = strawberry.field(description="What was given back so far.")
     points_earned: Long = strawberry.field(description="Points it brought.")
     points_taken_back: Long = strawberry.field(description="Points its refunds took.")
+    growth_earned: Long = strawberry.field(
+        description="Growth it brought, with what purchases before it had left of a unit."
+    )
+    growth_taken_back: Long = strawberry.field(description="Growth its refunds took.")
     occurred_at: datetime = strawberry.field(description="When the bill was paid.")
     recorded_at: datetime = strawberry.field(description="When it was reported here.")
     row: strawberry.Private[rows.Purchase]
@@ -91,6 +116,8 @@ class Purchase:
             refunded=Money.of(row.refunded_amount, row.currency),
             points_earned=Long(row.points_earned),
             points_taken_back=Long(row.points_taken_back),
+            growth_earned=Long(row.growth_earned),
+            growth_taken_back=Long(row.growth_taken_back),
             occurred_at=row.occurred_at,
             recorded_at=row.recorded_at,
             row=row,
@@ -104,6 +131,11 @@ class Purchase:
     async def payments(self, info: Info) -> list[PurchasePayment]:
         found = await info.context.loaders.payments.load(self.row.id)
         return [PurchasePayment.of(row, self.row.currency) for row in found]
+
+    @strawberry.field(description="What was bought, if the till sent it; at most 200.")
+    async def lines(self, info: Info) -> list[PurchaseLine]:
+        found = await info.context.loaders.purchase_lines.load(self.row.id)
+        return [PurchaseLine.of(row, self.row.currency) for row in found]
 
     @strawberry.field(description="What was given back, oldest first; at most 200.")
     async def refunds(self, info: Info) -> list[PurchaseRefund]:
@@ -132,7 +164,7 @@ def purchase_id_of(purchase_id: UUID) -> strawberry.ID:
     return strawberry.ID(type_id("pur", purchase_id))
 
 
-@strawberry.type(description="The purchase stands, its points are on the card.")
+@strawberry.type(description="The purchase stands, its points and growth are on the card.")
 class PurchaseRecorded:
     purchase: Purchase = strawberry.field(description="The purchase.")
     points_earned: Long = strawberry.field(description="Points it brought.")
@@ -149,7 +181,7 @@ class PurchaseRecorded:
         )
 
 
-@strawberry.type(description="The refund stands, its points are gone.")
+@strawberry.type(description="The refund stands, its points and growth are gone.")
 class PurchaseRefunded:
     refund: PurchaseRefund = strawberry.field(description="The refund.")
     purchase: Purchase = strawberry.field(description="The purchase afterwards.")
@@ -184,7 +216,7 @@ class PaymentMethodUnknown(Problem):
     code: str = strawberry.field(description="The code that was given.")
 
     @classmethod
-    def of(cls, error: purchases.PaymentMethodUnknown) -> Self:
+    def of(cls, error: organisation.PaymentMethodUnknown) -> Self:
         return cls(message=str(error), code=error.payment_code)
 
 
@@ -197,6 +229,15 @@ class PaymentsDoNotAddUp(Problem):
     @classmethod
     def of(cls, error: purchases.PaymentsDoNotAddUp) -> Self:
         return cls(message=str(error), short_by=Long(error.short_by))
+
+
+@strawberry.type(description="The lines come to more than the bill's total.")
+class LinesDoNotAddUp(Problem):
+    over_by: Long = strawberry.field(description="How much more, in minor units.")
+
+    @classmethod
+    def of(cls, error: purchases.LinesDoNotAddUp) -> Self:
+        return cls(message=str(error), over_by=Long(error.over_by))
 
 
 @strawberry.type(description="The amount is in another currency than the card.")
@@ -228,6 +269,24 @@ class PaymentInput:
     amount: Long = strawberry.field(description="In minor units of the bill's currency; above 0.")
 
 
+@strawberry.input(description="A line of a bill.")
+class PurchaseLineInput:
+    item_id: str = strawberry.field(
+        description="The product, as the store names it, 1 to 64 characters."
+    )
+    name: str = strawberry.field(description="What it is called, 1 to 120 characters.")
+    paid_amount: Long = strawberry.field(
+        description="What was paid for it, in minor units of the bill's currency; 0 or more."
+    )
+
+    def value(self) -> purchases.Line:
+        return purchases.Line(
+            checked_text("itemId", self.item_id, at_most=purchases.ITEM_ID_CHARS_MAX),
+            checked_text("name", self.name, at_most=purchases.ITEM_NAME_CHARS_MAX),
+            self.paid_amount,
+        )
+
+
 @strawberry.input(description="A bill to record on a card.")
 class PurchaseRecordInput:
     terminal_id: strawberry.ID = strawberry.field(description="The till, `term_…`.")
@@ -245,6 +304,12 @@ class PurchaseRecordInput:
     )
     request_key: str = strawberry.field(
         description="1 to 64 characters the till makes up: sent again, it answers the same."
+    )
+
+    lines: list[PurchaseLineInput] = strawberry.field(
+        default_factory=list,
+        description="What was bought, adding up to the total or less; at most 200. Growth for"
+        " certain products only needs them.",
     )
 
     def bill(self) -> purchases.Bill:
@@ -265,6 +330,7 @@ class PurchaseRecordInput:
                 for each in self.payments
             ],
             occurred_at=self.occurred_at,
+            lines=[line.value() for line in self.lines],
         )
 
 
@@ -287,6 +353,7 @@ PurchaseRecordResult = Annotated[
     | OrderNumberTaken
     | PaymentMethodUnknown
     | PaymentsDoNotAddUp
+    | LinesDoNotAddUp
     | WrongCurrency
     | BalanceTooLarge
     | RequestKeyReused,
@@ -306,8 +373,9 @@ PurchaseRefundResult = Annotated[
 HANDLERS = [
     shown_as(PurchaseNotFound, purchases.PurchaseNotFound),
     shown_as(OrderNumberTaken, purchases.OrderNumberTaken),
-    shown_as(PaymentMethodUnknown, purchases.PaymentMethodUnknown),
+    shown_as(PaymentMethodUnknown, organisation.PaymentMethodUnknown),
     shown_as(PaymentsDoNotAddUp, purchases.PaymentsDoNotAddUp),
+    shown_as(LinesDoNotAddUp, purchases.LinesDoNotAddUp),
     shown_as(WrongCurrency, purchases.WrongCurrency),
     shown_as(RefundTooLarge, purchases.RefundTooLarge),
     shown_as(TooManyRefunds, purchases.TooManyRefunds),

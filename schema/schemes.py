@@ -9,12 +9,21 @@ from app.core.ids import parse_type_id, type_id
 from app.models import cards as rows
 from app.models.cards import ConsumptionVerification, DeductionRule
 from app.models.staff import Permission
+from app.models.tiers import TierCondition
 from app.services import schemes
 from schema.context import Info
 from schema.enums import describe
 from schema.organisation import Node, NodeNotFound
+from schema.points_rules import OpenPointsRules, PointsRules
 from schema.problems import Problem, shown_as
 from schema.scalars import CurrencyCode, Long, Money
+from schema.tier_rules import (
+    OpenTierRules,
+    TierRules,
+    TierRulesLocked,
+    TierRun,
+    TierTask,
+)
 
 describe(
     DeductionRule,
@@ -41,7 +50,12 @@ class Tier:
     id: strawberry.ID = strawberry.field(description="Its id, `tier_…`.")
     level: int = strawberry.field(description="1 is where new cards start.")
     name: str = strawberry.field(description="What members read.")
-    growth_from: Long = strawberry.field(description="The growth it begins at.")
+    growth_from: Long = strawberry.field(
+        description="The growth it begins at; 0 where growth does not lead to it."
+    )
+    condition: TierCondition = strawberry.field(description="How growth leads to it.")
+    window_months: int | None = strawberry.field(description="The months of WINDOW.")
+    row: strawberry.Private[rows.Tier]
 
     @classmethod
     def of(cls, row: rows.Tier) -> Self:
@@ -50,7 +64,15 @@ class Tier:
             level=row.level,
             name=row.name,
             growth_from=Long(row.growth_from),
+            condition=row.condition,
+            window_months=row.window_months,
+            row=row,
         )
+
+    @strawberry.field(description="The tasks that lead to it all together; at most 10.")
+    async def tasks(self, info: Info) -> list[TierTask]:
+        found = await info.context.loaders.tasks_of_tier.load(self.row.id)
+        return [TierTask.of(row) for row in found]
 
 
 @strawberry.type
@@ -112,9 +134,32 @@ _DESCRIPTION = "A card plan: currency, tiers, and how points are earned."
 class OpenScheme(_AnyScheme):
     """As members see it."""
 
+    @strawberry.field(description="What its growth and tiers go by.")
+    def tier_rules(self) -> OpenTierRules:
+        return OpenTierRules.of(self.row)
+
+    @strawberry.field(description="How long its points last, and how they pay.")
+    def points_rules(self) -> OpenPointsRules:
+        return OpenPointsRules.of(self.row)
+
 
 @strawberry.type(description=_DESCRIPTION)
 class Scheme(_AnyScheme):
+    @strawberry.field(description="What its growth and tiers go by.")
+    def tier_rules(self) -> TierRules:
+        return TierRules.of(self.row)
+
+    @strawberry.field(
+        description="The run that recomputes its cards now, null if none: then nothing is locked."
+    )
+    async def tier_run(self, info: Info) -> TierRun | None:
+        run = await info.context.loaders.tier_run_of_scheme.load(self.row.id)
+        return TierRun.of(run) if run else None
+
+    @strawberry.field(description="What its points are subject to beyond what purchases earn.")
+    def points_rules(self) -> PointsRules:
+        return PointsRules.of(self.row)
+
     @strawberry.field(
         description="The stores it names if it does not cover all: those where the asker holds"
         f" `schemes:read`, {schemes.SCHEME_STORES_MAX:,} at most."
@@ -213,7 +258,7 @@ SchemeUpdateResult = Annotated[
     strawberry.union("SchemeUpdateResult", description="The scheme as it is now, or why not."),
 ]
 TierCreateResult = Annotated[
-    Tier | SchemeNotFound,
+    Tier | SchemeNotFound | TierRulesLocked,
     strawberry.union("TierCreateResult", description="The new tier, or why there is none."),
 ]
 
@@ -223,4 +268,5 @@ HANDLERS = [
     shown_as(SchemeHasNoTier, schemes.SchemeHasNoTier),
     shown_as(SchemeClosed, schemes.SchemeClosed),
     shown_as(NotAtThisStore, schemes.NotAtThisStore),
+    shown_as(TierRulesLocked, schemes.TierRulesLocked),
 ]

@@ -1,7 +1,7 @@
-"""Purchases as tills and partners report them, and their refunds (PTS-1, CRD-7)."""
+"""Purchases as tills and partners report them, and their refunds (PTS-1, TIR-6, CRD-7)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, NamedTuple
@@ -12,16 +12,31 @@ from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, light, statement
 from app.core.errors import BadInput, DomainError
-from app.core.money import Money, points_for, proportion_half_up
+from app.core.money import Money, proportion_half_up
 from app.core.texts import checked_text
+from app.models.cards import Scheme
 from app.models.organisation import Node, PaymentMethod
-from app.models.purchases import Purchase, PurchasePayment, PurchaseRefund
+from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
 from app.models.staff import Permission
-from app.services import audit, cards, ledger, live, members, organisation, points, requests
+from app.services import (
+    audit,
+    cards,
+    ledger,
+    live,
+    members,
+    organisation,
+    points,
+    requests,
+    schemes,
+    tiers,
+)
 from app.services.actors import Actor
 from app.services.ledger.accounts import own_and_absorbed
 
 PAYMENTS_MAX = 20
+LINES_MAX = 200
+ITEM_ID_CHARS_MAX = 64
+ITEM_NAME_CHARS_MAX = 120
 REPORTED_LATE_MAX = timedelta(days=31)
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 REFUNDS_MAX = 200
@@ -98,6 +113,12 @@ payments_of = statement(
     .order_by(col(PurchasePayment.id)),
     into=Paid,
 )
+lines_of = statement(
+    select(PurchaseLine)
+    .where(any_of(col(PurchaseLine.purchase_id), "purchase_ids"))
+    .order_by(col(PurchaseLine.purchase_id), col(PurchaseLine.position)),
+    into=PurchaseLine,
+)
 refund_by_id = statement(
     select(PurchaseRefund).where(col(PurchaseRefund.id) == bindparam("refund_id")),
     into=PurchaseRefund,
@@ -121,10 +142,12 @@ add_refund = statement(
     .values(
         refunded_amount=col(Purchase.refunded_amount) + bindparam("amount"),
         points_taken_back=col(Purchase.points_taken_back) + bindparam("points"),
+        growth_taken_back=col(Purchase.growth_taken_back) + bindparam("growth"),
     )
 )
 new_purchase = light(Purchase)
 new_payment = light(PurchasePayment)
+new_line = light(PurchaseLine)
 new_refund = light(PurchaseRefund)
 
 
@@ -143,20 +166,20 @@ class OrderNumberTaken(DomainError):
         super().__init__("This order number was recorded before.")
 
 
-class PaymentMethodUnknown(DomainError):
-    """A payment method the group does not have."""
-
-    def __init__(self, payment_code: str) -> None:
-        self.payment_code = payment_code
-        super().__init__(f"There is no payment method {payment_code[:32]!r}.")
-
-
 class PaymentsDoNotAddUp(DomainError):
     """The payments are not the bill's total."""
 
     def __init__(self, *, short_by: int) -> None:
         self.short_by = short_by
         super().__init__("The payments do not add up to the total.")
+
+
+class LinesDoNotAddUp(DomainError):
+    """More was paid for the lines than for the whole bill."""
+
+    def __init__(self, *, over_by: int) -> None:
+        self.over_by = over_by
+        super().__init__("The lines come to more than the total.")
 
 
 class WrongCurrency(DomainError):
@@ -190,6 +213,15 @@ class Payment:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was bought, and what was paid for it in minor units."""
+
+    item_id: str
+    name: str
+    paid_amount: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What a till reports; amounts in minor units, tax included in the total."""
@@ -199,9 +231,12 @@ class Bill:
     tax_amount: int
     payments: Sequence[Payment]
     occurred_at: datetime
+    lines: Sequence[Line] = ()
 
     def require_sound(self, now: datetime) -> None:
-        """Raise `BadInput` or `PaymentsDoNotAddUp` for a bill that cannot have happened."""
+        """Raise `BadInput`, `PaymentsDoNotAddUp` or `LinesDoNotAddUp` for a bill that cannot have
+        happened.
+        """
         amounts = [self.total.amount, self.tax_amount]
         if min(amounts) < 0 or self.tax_amount > self.total.amount:
             raise BadInput("Amounts must be 0 or more, and tax no more than the total.")
@@ -211,10 +246,17 @@ class Bill:
             raise BadInput(f"A bill can have at most {PAYMENTS_MAX} payments.")
         if not all(0 < payment.amount <= AMOUNT_MAX for payment in self.payments):
             raise BadInput(f"Each payment must be above 0 and at most {AMOUNT_MAX}.")
+        if len(self.lines) > LINES_MAX:
+            raise BadInput(f"A bill can have at most {LINES_MAX} lines.")
+        if not all(0 <= line.paid_amount <= AMOUNT_MAX for line in self.lines):
+            raise BadInput(f"Each line must be 0 or more and at most {AMOUNT_MAX}.")
         if not now - REPORTED_LATE_MAX <= self.occurred_at <= now + CLOCK_AHEAD_MAX:
             raise BadInput("occurredAt must lie within the last 31 days.")
         if short_by := self.total.amount - sum(payment.amount for payment in self.payments):
             raise PaymentsDoNotAddUp(short_by=short_by)
+        over_by = sum(line.paid_amount for line in self.lines) - self.total.amount
+        if over_by > 0:
+            raise LinesDoNotAddUp(over_by=over_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +282,13 @@ async def record(
     request_key: str,
     now: datetime,
 ) -> Recorded:
-    """Record a purchase on a card: points are earned, the first store recruits the member.
+    """Record a purchase on a card: points and growth are earned, the first store recruits the
+    member.
 
     Exactly once per request key, and once per order number of a store. Raises `OrderNumberTaken`,
-    `PaymentMethodUnknown`, `PaymentsDoNotAddUp`, `WrongCurrency`, `CardNotFound`,
-    `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`, `BalanceTooLarge`, `RequestKeyReused`.
+    `PaymentMethodUnknown`, `PaymentsDoNotAddUp`, `LinesDoNotAddUp`, `WrongCurrency`,
+    `CardNotFound`, `CardNotUsable`, `NotAtThisStore`, `TerminalNotFound`, `BalanceTooLarge`,
+    `RequestKeyReused`.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.PURCHASES_WRITE, store)
@@ -271,6 +315,7 @@ async def record(
         raise OrderNumberTaken(taken.id)
     payments = await _payments(tx, store, claim.answer_id, bill)
     net_amount = net_of(bill, payments)
+    counted = tiers.counted_amount(scheme, net_amount=net_amount, lines=bill.lines)
     purchase = new_purchase(
         id=claim.answer_id,
         group_id=card.group_id,
@@ -284,12 +329,17 @@ async def record(
         net_amount=net_amount,
         points_unit=scheme.points_unit,
         points_rate=scheme.points_rate,
-        points_earned=points_for(net_amount, scheme.points_unit, scheme.points_rate),
+        points_earned=await points.earned_by(tx, card=card, scheme=scheme, net_amount=net_amount),
+        growth_unit=scheme.growth_unit,
+        growth_rate=scheme.growth_rate,
+        growth_amount=counted,
+        growth_earned=tiers.earned_by(scheme, card, counted),
         occurred_at=bill.occurred_at,
         recorded_at=now,
     )
-    await tx.insert(purchase, *payments)
-    await points.earn(tx, card=card, purchase=purchase, actor=actor, now=now)
+    await tx.insert(purchase, *payments, *_lines(scheme, purchase.id, bill))
+    await points.earn(tx, card=card, scheme=scheme, purchase=purchase, actor=actor, now=now)
+    await tiers.after_purchase(tx, card=card, scheme=scheme, purchase=purchase, now=now)
     await audit.record(
         tx, actor, "purchase.record", object_kind="purchase", object_id=purchase.id,
         node_id=store.id, now=now, card=card.id, points=purchase.points_earned,
@@ -308,7 +358,8 @@ async def refund(
     request_key: str,
     now: datetime,
 ) -> Refunded:
-    """Refund a part or all of a purchase; the points of that part go back (PTS-1).
+    """Refund a part or all of a purchase; the points and growth of that part go back (PTS-1,
+    TIR-6).
 
     Raises `PurchaseNotFound`, `RefundTooLarge`, `TooManyRefunds`, `BalanceTooLarge`,
     `WrongCurrency`, `RequestKeyReused`. A lost or frozen card loses the points as well: what was
@@ -340,32 +391,58 @@ async def refund(
         raise RefundTooLarge(refundable=Money(left, purchase.currency))
     if (await tx.one(number_of_refunds, purchase_id=purchase.id) or 0) >= REFUNDS_MAX:
         raise TooManyRefunds
-    back = points.due_back(purchase, refunded_amount)
-    added = await tx.changed(add_refund, purchase_id=purchase.id, amount=amount.amount, points=back)
-    assert added == 1, "a purchase moved under its lock"
+    made, after = await _give_back(
+        tx, actor, purchase, refund_id=claim.answer_id, amount=amount.amount, reason=reason, now=now
+    )
+    await audit.record(
+        tx, actor, "purchase.refund", object_kind="purchase", object_id=purchase.id,
+        node_id=purchase.store_id, now=now, amount=made.amount, points=made.points_taken,
+        growth=made.growth_taken,
+    )  # fmt: skip
+    return Refunded(made, after, is_replay=False)
+
+
+async def _give_back(
+    tx: Transaction,
+    actor: Actor,
+    purchase: Purchase,
+    *,
+    refund_id: UUID,
+    amount: int,
+    reason: str,
+    now: datetime,
+) -> tuple[PurchaseRefund, Purchase]:
+    """The refund, and the purchase after it: points and growth go, the card's tier may follow."""
+    # Whatever the card's status: what was given for nothing is nobody's.
+    card = await cards.locked(tx, await cards.living(tx, purchase.card_id))
+    refunded_amount = purchase.refunded_amount + amount
+    counted = tiers.counted_back(purchase, refunded_amount)
     made = new_refund(
-        id=claim.answer_id,
+        id=refund_id,
         purchase_id=purchase.id,
-        amount=amount.amount,
-        points_taken=back,
+        amount=amount,
+        points_taken=points.due_back(purchase, refunded_amount),
+        growth_taken=tiers.taken_by(purchase, card, counted),
         reason=reason,
         refunded_at=now,
     )
-    await tx.insert(made)
-    # Whatever its status: what was given for nothing is nobody's.
-    card = await cards.locked(tx, await cards.living(tx, purchase.card_id))
-    await points.take_back(tx, card=card, purchase=purchase, refund=made, actor=actor, now=now)
-    await audit.record(
-        tx, actor, "purchase.refund", object_kind="purchase", object_id=purchase.id,
-        node_id=purchase.store_id, now=now, amount=amount.amount, points=back,
+    added = await tx.changed(
+        add_refund, purchase_id=purchase.id, amount=amount, points=made.points_taken,
+        growth=made.growth_taken,
     )  # fmt: skip
+    assert added == 1, "a purchase moved under its lock"
+    await tx.insert(made)
+    await points.take_back(tx, card=card, purchase=purchase, refund=made, actor=actor, now=now)
+    scheme = await schemes.scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
+    await tiers.after_refund(tx, card=card, scheme=scheme, refund=made, counted=counted, now=now)
     live.tell(tx, card.member_id, "PURCHASE_REFUNDED", object_id=purchase.id, now=now)
     after = changed_copy(
         purchase,
         refunded_amount=refunded_amount,
-        points_taken_back=purchase.points_taken_back + back,
+        points_taken_back=purchase.points_taken_back + made.points_taken,
+        growth_taken_back=purchase.growth_taken_back + made.growth_taken,
     )
-    return Refunded(made, after, is_replay=False)
+    return made, after
 
 
 async def seen_by(tx: Transaction, actor: Actor, *, purchase_id: UUID) -> Purchase | None:
@@ -430,6 +507,15 @@ async def payments_by_purchase(tx: Transaction, purchase_ids: list[UUID]) -> dic
     return found
 
 
+async def lines_by_purchase(
+    tx: Transaction, purchase_ids: list[UUID]
+) -> dict[UUID, list[PurchaseLine]]:
+    found: dict[UUID, list[PurchaseLine]] = {i: [] for i in purchase_ids}
+    for line in await tx.all(lines_of, purchase_ids=purchase_ids):
+        found[line.purchase_id].append(line)
+    return found
+
+
 async def refunds_by_purchase(
     tx: Transaction, purchase_ids: list[UUID]
 ) -> dict[UUID, list[PurchaseRefund]]:
@@ -465,8 +551,24 @@ def _recording(
             "total": [bill.total.amount, bill.total.currency, bill.tax_amount],
             "payments": [[payment.method_code, payment.amount] for payment in bill.payments],
             "occurredAt": bill.occurred_at,
+            # Only where there are some, so that requests of before lines existed stay the same.
+            **({"lines": [list(astuple(line)) for line in bill.lines]} if bill.lines else {}),
         },
     )
+
+
+def _lines(scheme: Scheme, purchase_id: UUID, bill: Bill) -> list[PurchaseLine]:
+    return [
+        new_line(
+            purchase_id=purchase_id,
+            position=position,
+            item_id=line.item_id,
+            name=line.name,
+            paid_amount=line.paid_amount,
+            counts_for_growth=tiers.counts(scheme, line),
+        )
+        for position, line in enumerate(bill.lines, start=1)
+    ]
 
 
 async def _payments(
@@ -477,7 +579,7 @@ async def _payments(
     methods = {method.code: method for method in found}
     for code in codes:
         if code not in methods:
-            raise PaymentMethodUnknown(code)
+            raise organisation.PaymentMethodUnknown(code)
     return [
         new_payment(
             purchase_id=purchase_id,

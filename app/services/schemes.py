@@ -21,6 +21,7 @@ from app.models.cards import (
 )
 from app.models.organisation import Node, NodeKind
 from app.models.staff import Permission
+from app.models.tiers import RunState, TierRun
 from app.services import audit, organisation
 from app.services.actors import Actor, is_under
 
@@ -92,6 +93,22 @@ tiers_of_schemes = statement(
     select(Tier).where(any_of(col(Tier.scheme_id), "scheme_ids")).order_by(col(Tier.level)),
     into=Tier,
 )
+# NO KEY UPDATE: what refers to the scheme, as each posting does, does not wait.
+lock_scheme = statement(
+    select(Scheme).where(col(Scheme.id) == bindparam("scheme_id")).with_for_update(key_share=True),
+    into=Scheme,
+)
+next_version = statement(
+    update(Scheme)
+    .where(col(Scheme.id) == bindparam("scheme_id"))
+    .values(tiers_version=col(Scheme.tiers_version) + 1)
+)
+running_run = statement(
+    select(TierRun).where(
+        col(TierRun.scheme_id) == bindparam("scheme_id"), col(TierRun.state) == RunState.RUNNING
+    ),
+    into=TierRun,
+)
 tiers_by_id = statement(select(Tier).where(any_of(col(Tier.id), "ids")), into=Tier)
 new_scheme = light(Scheme)
 new_scheme_store = light(SchemeStore)
@@ -124,6 +141,14 @@ class SchemeClosed(DomainError):
 
     def __init__(self) -> None:
         super().__init__("This scheme is not open to join.")
+
+
+class TierRulesLocked(DomainError):
+    """The scheme's cards are being recomputed: its tiers and rules stay until that is done."""
+
+    def __init__(self, run: TierRun) -> None:
+        self.run = run
+        super().__init__("All cards are being recomputed. Change the tiers when that is done.")
 
 
 class NotAtThisStore(DomainError):
@@ -166,6 +191,15 @@ async def seen_by(tx: Transaction, actor: Actor, *, scheme_id: UUID) -> Scheme |
 async def granted_nodes(tx: Transaction, actor: Actor, permission: Permission) -> list[Node]:
     """The nodes at which the actor holds the permission."""
     return list((await organisation.nodes(tx, actor.nodes_with(permission))).values())
+
+
+async def of_readable_cards(tx: Transaction, actor: Actor) -> tuple[list[UUID], bool]:
+    """The schemes whose cards the actor may read, and whether these are all the group has."""
+    every = await tx.all(schemes_of_group, group_id=actor.group_id)
+    perspectives = await organisation.nodes(tx, list({row.perspective_id for row in every}))
+    granted = await granted_nodes(tx, actor, Permission.CARDS_READ)
+    seen = [row.id for row in every if touches(granted, perspectives[row.perspective_id])]
+    return seen, len(seen) == len(every)
 
 
 def touches(granted: Collection[Node], perspective: Node) -> bool:
@@ -304,13 +338,19 @@ async def change(
 async def add_tier(
     tx: Transaction, actor: Actor, *, scheme_id: UUID, name: str, growth_from: int, now: datetime
 ) -> Tier:
-    """Add a tier above the scheme's highest one. Raises `SchemeNotFound`."""
+    """Add a tier above the highest one of a scheme that only records tiers (TIR-5).
+
+    Raises `SchemeNotFound`, `TierRulesLocked`.
+    """
     found = await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
     actor.require(Permission.SCHEMES_WRITE, await organisation.node(tx, found.perspective_id))
+    if (await lock_rules(tx, found.id)).tiers_are_computed:
+        # Its cards would have to be recomputed, which only a release does (TIR-5).
+        raise BadInput("Tiers of this scheme are released together: use tierRulesRelease.")
     existing = (await tiers_by_scheme(tx, [found.id]))[found.id]
     if len(existing) >= TIERS_MAX:
         raise BadInput(f"A scheme can have at most {TIERS_MAX} tiers.")
-    if growth_from < 0 or (existing and growth_from <= existing[-1].growth_from):
+    if growth_from < 0 or (existing and growth_from <= max(t.growth_from for t in existing)):
         raise BadInput("growthFrom must exceed that of the tier below.")
     tier = new_tier(
         scheme_id=found.id,
@@ -319,8 +359,20 @@ async def add_tier(
         growth_from=growth_from,
     )
     await tx.insert(tier)
+    await tx.changed(next_version, scheme_id=found.id)  # who edits the rules hears of it
     await _record(tx, actor, "tier.create", found, now, tier_id=tier.id)
     return tier
+
+
+async def lock_rules(tx: Transaction, scheme_id: UUID) -> Scheme:
+    """The scheme as it is now, whose tiers and rules nobody else changes until this transaction
+    ends. Raises `TierRulesLocked` while a run goes by them (TIR-5).
+    """
+    found = await tx.one(lock_scheme, scheme_id=scheme_id)
+    assert found is not None, "schemes are never deleted"
+    if run := await tx.one(running_run, scheme_id=scheme_id):
+        raise TierRulesLocked(run)
+    return found
 
 
 async def _free_name(
