@@ -11,18 +11,20 @@ from app.core.ids import type_id
 from app.models import cards as rows
 from app.models.identities import IdentityKind
 from app.models.staff import Permission
-from app.services import cards
+from app.services import cards, tiers
 from app.services.ledger import Scope
 from schema.card_status import HANDLERS as CARD_HANDLERS
-from schema.card_status import CardNotFound, CardStatus, CardStatusUnchangeable
+from schema.card_status import CardNotFound, CardNotUsable, CardStatus, CardStatusUnchangeable
 from schema.context import Info
 from schema.ledger import Balances, LedgerLineConnection
-from schema.loaders import History
+from schema.loaders import History, ProgressOf, Soon
 from schema.member_codes import MemberCode, MemberCodeResult
 from schema.members import MemberNotFound, member_id_of
 from schema.organisation import Node, TerminalNotFound
 from schema.pages import PAGE_SIZE_DEFAULT, After, First
+from schema.points_rules import ExpiringPoints
 from schema.purchases import PurchaseConnection
+from schema.scalars import Long
 from schema.schemes import (
     NotAtThisStore,
     OpenScheme,
@@ -32,6 +34,9 @@ from schema.schemes import (
     SchemeNotFound,
     Tier,
 )
+from schema.spendings import SpendingConnection
+from schema.tiers import TierChangeConnection, TierNotFound, TierProgress
+from schema.top_ups import TopUpConnection
 
 
 @strawberry.type
@@ -66,9 +71,51 @@ class _AnyCard:
     async def tier(self, info: Info) -> Tier:
         return Tier.of(await info.context.loaders.tier.load(self.row.tier_id))
 
+    @strawberry.field(description="How far it is on the way to the next tier.")
+    async def tier_progress(self, info: Info) -> TierProgress:
+        wanted = ProgressOf(self.row, info.context.now)
+        return TierProgress.of(await info.context.loaders.tier_progress.load(wanted))
+
+    @strawberry.field(
+        description="How its tier changed, newest first, on cards merged into it too."
+    )
+    async def tier_changes(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> TierChangeConnection:
+        return await TierChangeConnection.load(info, self.history(), first, after)
+
+    @strawberry.field(
+        description="The growth it gained in a time, less what was taken back in that time."
+    )
+    async def growth_gained(
+        self,
+        info: Info,
+        from_: Annotated[
+            datetime, strawberry.argument(name="from", description="From this moment on.")
+        ],
+        to: Annotated[datetime, strawberry.argument(description="Before this moment.")],
+    ) -> Long:
+        gained = await info.context.read(
+            tiers.growth_gained, card_id=self.row.id, from_moment=from_, to_moment=to
+        )
+        return Long(gained)
+
     @strawberry.field(description="What it holds.")
     async def balances(self, info: Info) -> Balances:
         return Balances.of(await info.context.loaders.accounts.load(self.row.id))
+
+    @strawberry.field(
+        description="Its points that are cleared soon, the soonest first; at most 100."
+    )
+    async def expiring_points(
+        self,
+        info: Info,
+        within_days: Annotated[
+            int, strawberry.argument(description="How many days to look ahead, 1 to 366.")
+        ],
+    ) -> list[ExpiringPoints]:
+        soon = Soon(self.row.id, within_days, info.context.now)
+        return [ExpiringPoints.of(row) for row in await info.context.loaders.expiring.load(soon)]
 
     @strawberry.field(description="The numbers of cards that were merged into it: they find it.")
     async def merged_numbers(self, info: Info) -> list[str]:
@@ -96,6 +143,22 @@ class OwnCard(_AnyCard):
         self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
     ) -> PurchaseConnection:
         return await PurchaseConnection.load(info, self.history(), first, after)
+
+    @strawberry.field(
+        description="What it paid, newest first, with what cards merged into it paid."
+    )
+    async def spendings(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> SpendingConnection:
+        return await SpendingConnection.load(info, self.history(), first, after)
+
+    @strawberry.field(
+        description="Its top-ups, newest first, those of cards merged into it included."
+    )
+    async def top_ups(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> TopUpConnection:
+        return await TopUpConnection.load(info, self.history(), first, after)
 
     @strawberry.field(description="What to show at the till now.")
     def code(self, info: Info) -> MemberCodeResult:
@@ -141,6 +204,33 @@ class Card(_AnyCard):
         actor.require_any(Permission.PURCHASES_READ)
         scope = Scope(tuple(actor.nodes_with(Permission.PURCHASES_READ)))
         return await PurchaseConnection.load(info, self.history(scope), first, after)
+
+    @strawberry.field(
+        description="What it paid, newest first, with what cards merged into it paid: at stores"
+        " where the asker holds `purchases:read`."
+    )
+    async def spendings(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> SpendingConnection:
+        actor = await info.context.actor()
+        actor.require_any(Permission.PURCHASES_READ)
+        scope = Scope(tuple(actor.nodes_with(Permission.PURCHASES_READ)))
+        return await SpendingConnection.load(info, self.history(scope), first, after)
+
+    @strawberry.field(
+        description="Its top-ups, newest first, those of cards merged into it included: at stores"
+        " where the asker holds `top_ups:read`; online, where the scheme was made or above."
+    )
+    async def top_ups(
+        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+    ) -> TopUpConnection:
+        actor = await info.context.actor()
+        actor.require_any(Permission.TOP_UPS_READ)
+        scheme = await info.context.loaders.scheme.load(self.row.scheme_id)
+        perspective = await info.context.loaders.node.load(scheme.perspective_id)
+        sees_storeless = actor.may(Permission.TOP_UPS_READ, perspective)
+        scope = Scope(tuple(actor.nodes_with(Permission.TOP_UPS_READ)), sees_storeless)
+        return await TopUpConnection.load(info, self.history(scope), first, after)
 
     @strawberry.field(description="Whose it is.")
     async def holder(self, info: Info) -> CardHolder:
@@ -203,6 +293,10 @@ CardReportLostResult = Annotated[
 CardOpenResult = Annotated[
     Card | TerminalNotFound | MemberNotFound | SchemeNotFound | SchemeHasNoTier | NotAtThisStore,
     strawberry.union("CardOpenResult", description="The card, or why there is none."),
+]
+CardTierSetResult = Annotated[
+    Card | CardNotFound | CardNotUsable | TierNotFound,
+    strawberry.union("CardTierSetResult", description="The card as it is now, or why not."),
 ]
 CardStatusChangeResult = Annotated[
     Card | CardNotFound | CardStatusUnchangeable,

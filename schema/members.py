@@ -6,19 +6,16 @@ from uuid import UUID
 
 import strawberry
 
-from app.core.crypto import masked_name
 from app.core.errors import BadInput
 from app.core.ids import type_id
 from app.core.texts import checked_text
 from app.models import members as rows
-from app.models.identities import IdentityKind
 from app.models.members import AttributeKind, Gender, MemberStatus, birthday_date
 from app.services import member_records, members, merges, privacy, sessions
 from schema.context import AccessToken, Info
 from schema.enums import describe
 from schema.identities import (
     CodeRefused,
-    Identity,
     Merge,
     MergeImpossible,
     MergeOffered,
@@ -26,10 +23,13 @@ from schema.identities import (
     ProviderBusy,
     TicketRefused,
 )
+from schema.ledger import BalanceTooLarge
+from schema.pages import PAGE_SIZE_DEFAULT, After, First
 from schema.problems import Problem, shown_as
 from schema.requests import RequestKeyReused
 from schema.scalars import Long
 from schema.sessions import Session, SignInAgain
+from schema.timeline import Kinds, TimelineConnection
 from schema.values import ValueAmount
 from schema.verification_codes import TargetInvalid
 
@@ -135,12 +135,22 @@ class OwnMember:
     @strawberry.field(description="What leads to them: phone, e-mail, WeChat …")
     async def identities(self, info: Info) -> list[OwnIdentity]:
         found = await info.context.loaders.identities.load(self.row.id)
-        return [OwnIdentity.of(row) for row in found]
+        return [OwnIdentity.of(row) for row in found if row.is_proven]
 
     @strawberry.field(description="Their latest decision about each purpose.")
     async def consents(self, info: Info) -> list[Consent]:
         found = await info.context.loaders.consents.load(self.row.id)
         return [Consent.of(row) for row in found]
+
+    @strawberry.field(description="What happened with them, newest first.")
+    async def timeline(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE_DEFAULT,
+        after: After = None,
+        kinds: Kinds = None,
+    ) -> TimelineConnection:
+        return await TimelineConnection.load(info, self.row.id, kinds, first, after)
 
     @strawberry.field(description="Where they are signed in, the latest used first.")
     async def sessions(self, info: Info) -> list[Session]:
@@ -148,49 +158,6 @@ class OwnMember:
             sessions.open_sessions, principal_id=self.row.id, now=info.context.now
         )
         return [Session.of(row) for row in found]
-
-
-@strawberry.type(description="A member of the group. What tells who they are is masked.")
-class Member:
-    id: strawberry.ID = strawberry.field(description="Their id, `mem_…`.")
-    status: MemberStatus = strawberry.field(description="Whether the record is in use.")
-    name: str | None = strawberry.field(description="Their name, masked: 王**.")
-    gender: Gender | None = strawberry.field(description="Their gender, if they told.")
-    birthday: str | None = strawberry.field(
-        description="Month and day, the year hidden: ****-05-20."
-    )
-    region: str | None = strawberry.field(description="Where they live, if they told.")
-    joined_at: datetime = strawberry.field(description="When they joined.")
-    closed_at: datetime | None = strawberry.field(description="When they closed their account.")
-    row: strawberry.Private[rows.Member]
-
-    @classmethod
-    def of(cls, row: rows.Member) -> Self:
-        return cls(
-            id=member_id_of(row.id),
-            status=row.status,
-            name=masked_name(row.name) if row.name else None,
-            gender=row.gender,
-            birthday=f"****{row.birthday[4:]}" if row.birthday else None,
-            region=row.region,
-            joined_at=row.joined_at,
-            closed_at=row.closed_at,
-            row=row,
-        )
-
-    @strawberry.field(description="Their custom attributes, those that have a value.")
-    async def attributes(self, info: Info) -> list[MemberAttribute]:
-        return await attributes_of(self.row, info)
-
-    @strawberry.field(description="What leads to them, masked.")
-    async def identities(self, info: Info) -> list[Identity]:
-        found = await info.context.loaders.identities.load(self.row.id)
-        return [Identity.of(row) for row in found]
-
-    @strawberry.field(description="Their latest decision about each purpose.")
-    async def consents(self, info: Info) -> list[Consent]:
-        found = await info.context.loaders.consents.load(self.row.id)
-        return [Consent.of(row) for row in found]
 
 
 def member_id_of(member_id: UUID) -> strawberry.ID:
@@ -256,35 +223,6 @@ class MemberClosed:
     closed_at: datetime | None = strawberry.field(description="When it was closed.")
 
 
-@strawberry.type(description="One identity, whole.")
-class UnmaskedIdentity:
-    id: strawberry.ID = strawberry.field(description="Its id, `idn_…`.")
-    kind: IdentityKind = strawberry.field(description="What kind of proof it is.")
-    value: str = strawberry.field(description="The whole value.")
-
-
-@strawberry.type(description="What is behind a member's mask. That it was looked at is recorded.")
-class MemberUnmasked:
-    id: strawberry.ID = strawberry.field(description="The member, `mem_…`.")
-    name: str | None = strawberry.field(description="Their whole name.")
-    birthday: date | None = strawberry.field(description="Their whole birthday.")
-    identities: list[UnmaskedIdentity] = strawberry.field(description="What leads to them.")
-
-    @classmethod
-    def of(cls, unmasked: member_records.Unmasked) -> Self:
-        return cls(
-            id=member_id_of(unmasked.member.id),
-            name=unmasked.member.name,
-            birthday=birthday_date(unmasked.member.birthday),
-            identities=[
-                UnmaskedIdentity(
-                    id=strawberry.ID(type_id("idn", row.id)), kind=row.kind, value=row.value
-                )
-                for row in unmasked.identities
-            ],
-        )
-
-
 @strawberry.type(description="There is no such member in this group.")
 class MemberNotFound(Problem): ...
 
@@ -313,6 +251,24 @@ class BalanceLeft(Problem):
     @classmethod
     def of(cls, error: privacy.BalanceLeft) -> Self:
         return cls(message=str(error), balances=[ValueAmount.of(b) for b in error.balances])
+
+
+@strawberry.type(description="A bill holds value of a card and is not final yet.")
+class BillOpen(Problem):
+    until: datetime | None = strawberry.field(description="When it ends by itself, if ever.")
+
+    @classmethod
+    def of(cls, error: privacy.BillOpen) -> Self:
+        return cls(message=str(error), until=error.until)
+
+
+@strawberry.type(description="A top-up waits for its payment.")
+class TopUpPending(Problem):
+    until: datetime | None = strawberry.field(description="When it runs out by itself, if ever.")
+
+    @classmethod
+    def of(cls, error: privacy.TopUpPending) -> Self:
+        return cls(message=str(error), until=error.until)
 
 
 @strawberry.type(description="A group can have 48 custom attributes.")
@@ -380,13 +336,13 @@ class MemberAttributeInput:
         return given[0] if given else None
 
 
-@strawberry.input(description="What to change of one's own profile; what is null stays.")
-class MemberUpdateInput:
+@strawberry.input(description="What somebody tells of themselves.")
+class ProfileInput:
+    """What the member and staff fill in alike; neither schema has it by itself."""
+
     name: str | None = strawberry.field(default=None, description="1 to 120 characters.")
     gender: Gender | None = strawberry.field(default=None, description="As the member says.")
-    birthday: date | None = strawberry.field(
-        default=None, description="Can be set or changed once."
-    )
+    birthday: date | None = strawberry.field(default=None, description="As the member says.")
     region: str | None = strawberry.field(default=None, description="1 to 120 characters.")
     attributes: list[MemberAttributeInput] | None = strawberry.field(
         default=None, description="The custom attributes to change; at most 48."
@@ -408,6 +364,13 @@ class MemberUpdateInput:
         )
 
 
+@strawberry.input(description="What to change of one's own profile; what is null stays.")
+class MemberUpdateInput(ProfileInput):
+    birthday: date | None = strawberry.field(
+        default=None, description="Can be set or changed once."
+    )
+
+
 def _checked(what: str, text: str | None, at_most: int) -> str | None:
     return None if text is None else checked_text(what, text, at_most=at_most)
 
@@ -427,28 +390,6 @@ class MemberCloseInput:
     )
 
 
-@strawberry.input(one_of=True, description="Whom to look for, by exactly one of these.")
-class MemberFindInput:
-    phone: str | None = strawberry.field(default=strawberry.UNSET, description="The whole number.")
-    email: str | None = strawberry.field(default=strawberry.UNSET, description="The whole address.")
-    card_number: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The number printed on a card."
-    )
-
-
-@strawberry.input(description="Whose mask to lift, and why.")
-class MemberUnmaskInput:
-    member_id: strawberry.ID = strawberry.field(description="Whose, `mem_…`.")
-    reason: str = strawberry.field(description="Why, 1 to 200 characters; it is recorded.")
-
-
-@strawberry.input(description="A custom attribute to define.")
-class MemberAttributeDefineInput:
-    key: str = strawberry.field(description="a–z, 0–9 and _, at most 48, beginning with a letter.")
-    name: str = strawberry.field(description="What people call it, 1 to 64 characters.")
-    kind: AttributeKind = strawberry.field(description="What values it has.")
-
-
 StartWechat = Annotated[SessionStartWithWechatInput, strawberry.argument(description="The login.")]
 StartPhone = Annotated[SessionStartWithPhoneInput, strawberry.argument(description="The proof.")]
 StartEmail = Annotated[SessionStartWithEmailInput, strawberry.argument(description="The proof.")]
@@ -456,9 +397,6 @@ StartTicket = Annotated[SessionStartWithTicketInput, strawberry.argument(descrip
 Update = Annotated[MemberUpdateInput, strawberry.argument(description="What to change.")]
 Decide = Annotated[ConsentDecideInput, strawberry.argument(description="The decision.")]
 Close = Annotated[MemberCloseInput, strawberry.argument(description="How to close.")]
-Find = Annotated[MemberFindInput, strawberry.argument(description="Whom to look for.")]
-Unmask = Annotated[MemberUnmaskInput, strawberry.argument(description="Whose, and why.")]
-Define = Annotated[MemberAttributeDefineInput, strawberry.argument(description="The attribute.")]
 
 SessionStartWithWechatResult = Annotated[
     SessionStarted | CodeRefused | ProviderBusy,
@@ -477,20 +415,12 @@ MemberMergeResult = Annotated[
     strawberry.union("MemberMergeResult", description="The one record, or why there are two."),
 ]
 MemberUpdateResult = Annotated[
-    OwnMember | BirthdayFixed | UnknownAttribute,
+    OwnMember | BirthdayFixed | UnknownAttribute | BalanceTooLarge,
     strawberry.union("MemberUpdateResult", description="The member now, or why nothing changed."),
 ]
 MemberCloseResult = Annotated[
-    MemberClosed | BalanceLeft | RequestKeyReused | SignInAgain,
+    MemberClosed | BalanceLeft | BillOpen | TopUpPending | RequestKeyReused | SignInAgain,
     strawberry.union("MemberCloseResult", description="That it is closed, or why not."),
-]
-MemberUnmaskResult = Annotated[
-    MemberUnmasked | MemberNotFound,
-    strawberry.union("MemberUnmaskResult", description="What is behind the mask, or a refusal."),
-]
-MemberAttributeDefineResult = Annotated[
-    AttributeDefinition | TooManyAttributes | AttributeTaken,
-    strawberry.union("MemberAttributeDefineResult", description="The attribute, or a refusal."),
 ]
 
 HANDLERS = [
@@ -500,4 +430,6 @@ HANDLERS = [
     shown_as(TooManyAttributes, members.TooManyAttributes),
     shown_as(AttributeTaken, member_records.AttributeDefined),
     shown_as(BalanceLeft, privacy.BalanceLeft),
+    shown_as(BillOpen, privacy.BillOpen),
+    shown_as(TopUpPending, privacy.TopUpPending),
 ]

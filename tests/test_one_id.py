@@ -1,7 +1,7 @@
 """IDN-3 … IDN-5: one person is one record, and no merge or its undoing loses anything.
 
-Random histories of sign-ins, binds, merges, undos and postings. After every step: the totals per
-account kind are what was posted, every identity leads to exactly one living member, a member
+Random histories of sign-ins, binds, merges, undos, postings and holds. After every step: the totals
+per account kind are what was posted, every identity leads to exactly one living member, a member
 holds one card of a scheme, and the ledger check finds nothing.
 """
 
@@ -20,10 +20,12 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlmodel import col, func, select
 
 from app.core.db import Database, Transaction, open_database, statement
+from app.core.ids import new_id
 from app.models.cards import Card, CardStatus
 from app.models.identities import Identity, IdentityKind, Merge
-from app.models.ledger import Account, AccountKind
+from app.models.ledger import Account, AccountKind, PostingKind, SystemAccount
 from app.models.members import Member, MemberStatus
+from app.models.sessions import PrincipalKind
 from app.services import cards, ledger, members, merges, sign_in
 from app.services.identities import Bound, Proof
 from app.services.members import Bearer
@@ -92,6 +94,39 @@ async def merge_other(tx: Transaction, member_id: UUID, other_id: UUID, now: dat
     return await merging.join_records(tx, survivor_id=member_id, loser_id=other_id, now=now)
 
 
+def _header(card: Card, kind: PostingKind, now: datetime) -> ledger.Header:
+    return ledger.Header.of(
+        card, kind=kind, cause_kind="test", cause_id=new_id(), actor_kind=PrincipalKind.SYSTEM,
+        now=now,
+    )  # fmt: skip
+
+
+async def hold_cash(
+    tx: Transaction, card_id: UUID, amount: int, now: datetime
+) -> list[ledger.Part]:
+    """What was taken from which lots of the living card: as much as there is."""
+    card = await cards.living(tx, card_id)
+    accounts = await ledger.accounts_of_cards(tx, [card.id])
+    cash = next(each for each in accounts if each.kind is AccountKind.CASH)
+    if not (amount := min(amount, cash.balance)):
+        return []
+    sheet = await ledger.Sheet.open(tx, _header(card, PostingKind.AUTHORISE, now), [cash.id])
+    taken = await sheet.take(cash.id, amount)
+    sheet.against(SystemAccount.HELD, amount, cash.unit)
+    await sheet.close()
+    return [ledger.Part(lot.id, part) for lot, part in taken]
+
+
+async def release_cash(
+    tx: Transaction, card_id: UUID, parts: list[ledger.Part], now: datetime
+) -> None:
+    card = await cards.living(tx, card_id)
+    total = sum(part.amount for part in parts)
+    back = ledger.Against(SystemAccount.HELD, -total, "CNY")
+    header = _header(card, PostingKind.SPEND_REVERSAL, now)
+    await ledger.give_back(tx, header=header, parts=parts, against=[back])
+
+
 class Persons(RuleBasedStateMachine):
     engine: Engine
     folder: Path
@@ -107,6 +142,7 @@ class Persons(RuleBasedStateMachine):
         self.member_ids = [self.world.member.id]
         self.card_ids = [self.world.card.id]
         self.done: list[UUID] = []
+        self.held: list[tuple[UUID, list[ledger.Part]]] = []
 
     def run(self, work: Any, *args: Any, **kwargs: Any) -> Any:
         self.now += timedelta(seconds=1)
@@ -149,6 +185,23 @@ class Persons(RuleBasedStateMachine):
         """Also through a card that was merged away: its living successor gets it."""
         card_id = data.draw(st.sampled_from(self.card_ids))
         self.posted[kind] += self.run(adjust, card_id, kind, amount, self.now)
+
+    @rule(data=st.data(), amount=st.integers(1, 80))
+    def hold(self, data: st.DataObject, amount: int) -> None:
+        """Set value aside for a bill, as far as there is any."""
+        card_id = data.draw(st.sampled_from(self.card_ids))
+        if parts := self.run(hold_cash, card_id, amount, self.now):
+            self.held.append((card_id, parts))
+            self.posted[AccountKind.CASH] -= sum(part.amount for part in parts)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        """Give back what was held, whatever has become of its card and its lots."""
+        held = data.draw(st.sampled_from(self.held))
+        self.held.remove(held)
+        self.run(release_cash, *held, self.now)
+        self.posted[AccountKind.CASH] += sum(part.amount for part in held[1])
 
     @precondition(lambda self: self.done)
     @rule(data=st.data())

@@ -1,19 +1,31 @@
 """IDN-8: a member takes their data along, and closes their account."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 
-from app.core.db import Database, statement
+from app.core.db import Database, Transaction, light, statement
+from app.models.adjustments import Adjustment, AdjustmentState
+from app.models.behaviour import MemberEvent, Notice
 from app.models.cards import Card, CardStatus
-from app.models.ledger import Account, AccountKind
-from app.models.members import Member, MemberStatus
+from app.models.compliance import DocumentKind, RealName
+from app.models.ledger import Account, AccountKind, Posting
+from app.models.members import Member, MemberStatus, MemberTag
+from app.models.organisation import Node, NodeKind
+from app.models.payments import Payment, PaymentPurpose
+from app.models.scopes import Channel
 from app.models.sessions import Session
-from app.services import ledger
+from app.models.spendings import Spending, SpendingKind, SpendingState
+from app.models.tiers import TierCause, TierChange
+from app.models.top_ups import TopUpOrder, TopUpSource, TopUpState
+from app.services import ledger, members, organisation, tags
 from schema.context import Principal
 from tests.factories.identities import ANNA, MINI_PROGRAM, js_code
+from tests.factories.ledger import nothing_moves
 from tests.factories.member_cards import a_card, adjust
 from tests.factories.members import WITH_WECHAT, Server, a_server
 from tests.factories.reading import every
@@ -25,7 +37,8 @@ EXPORT = "{ memberExport }"
 CLOSE = """mutation ($key: String!, $forfeit: Boolean!) {
   memberClose(input: {requestKey: $key, forfeitBalances: $forfeit}) { __typename
     ... on MemberClosed { id closedAt }
-    ... on BalanceLeft { balances { kind unit amount } } } }"""
+    ... on BalanceLeft { balances { kind unit amount } }
+    ... on BillOpen { until } ... on TopUpPending { until } } }"""
 ME = "{ me { id name sessions { id } } }"
 UPDATE = """mutation { memberUpdate(input: {name: "王小明", birthday: "1990-05-20"}) {
   __typename } }"""
@@ -40,6 +53,14 @@ all_members = statement(select(Member).order_by(col(Member.id)), into=Member)
 all_cards = statement(select(Card), into=Card)
 all_accounts = statement(select(Account), into=Account)
 all_sessions = statement(select(Session), into=Session)
+all_tags_on = statement(select(MemberTag), into=MemberTag)
+all_notices = statement(select(Notice), into=Notice)
+all_events = statement(select(MemberEvent), into=MemberEvent)
+all_names = statement(select(RealName), into=RealName)
+all_postings = statement(select(Posting), into=Posting)
+all_nodes = statement(select(Node), into=Node)
+end_bills = statement(update(Spending).values(state=SpendingState.VOIDED))
+cancel_orders = statement(update(TopUpOrder).values(state=TopUpState.CANCELLED))
 
 
 @pytest.fixture
@@ -178,3 +199,146 @@ async def test_closing_with_another_input_under_the_same_key_is_refused(server: 
     other = await server.ask(CLOSE, member, key="k1", forfeit=False)
     assert other == {"__typename": "RequestKeyReused"}
     assert await server.ask(CLOSE, member, key="", forfeit=False) == "BAD_USER_INPUT"
+
+
+async def a_full_life(tx: Transaction, member_id: UUID, card: Card, now: datetime) -> None:
+    """What other parts of the product write down about a member; a second record of theirs."""
+    node_id = card.group_id
+    about: dict[str, Any] = {"group_id": node_id, "member_id": member_id}
+    other = members.new_member(
+        group_id=node_id, status=MemberStatus.MERGED, merged_into_id=member_id, joined_at=now
+    )
+    tag = tags.new_tag(group_id=node_id, name="VIP", created_at=now)
+    await tx.insert(other, tag)
+    order = light(TopUpOrder)(
+        **about, card_id=card.id, source=TopUpSource.PLAN, channel=Channel.ONLINE, currency="CNY",
+        amount=100_00, bonus=0, points=0, terms={}, state=TopUpState.CREDITED, created_at=now,
+    )  # fmt: skip
+    payment = light(Payment)(
+        group_id=node_id, reference="R1", provider="stripe", purpose=PaymentPurpose.TOP_UP,
+        order_id=order.id, amount=100_00, currency="CNY", created_at=now, expires_at=now,
+    )  # fmt: skip
+    adjustment = light(Adjustment)(
+        group_id=node_id, card_id=card.id, account_kind=AccountKind.POINTS, unit="POINTS",
+        amount=5, reason="sorry", state=AdjustmentState.APPLIED, proposed_by_id=member_id,
+        proposed_at=now,
+    )  # fmt: skip
+    change = light(TierChange)(
+        card_id=card.id, from_tier_id=card.tier_id, to_tier_id=card.tier_id,
+        cause=TierCause.RELEASE, changed_at=now,
+    )  # fmt: skip
+    name = light(RealName)(
+        member_id=member_id, name="王小明", document_kind=DocumentKind.ID_CARD,
+        document_number="11010519491231002X", document_index="x", recorded_by_id=member_id,
+        recorded_at=now,
+    )  # fmt: skip
+    await tx.insert(order, payment, adjustment, change, name)
+    for owner_id in (member_id, other.id):
+        of_owner = about | {"member_id": owner_id}
+        await tx.insert(
+            tags.new_member_tag(member_id=owner_id, tag_id=tag.id, tagged_at=now),
+            light(Notice)(
+                **of_owner, kind="hello", unique_key="1", details={"n": 1}, created_at=now
+            ),
+            *(
+                light(MemberEvent)(
+                    **of_owner, event_key="check_in", source="crm", external_id=f"wang-{n}",
+                    business_date=now.date(), occurred_at=now,
+                )
+                for n in (1, 2)
+            ),
+        )  # fmt: skip
+
+
+async def live_fully(server: Server, member: Principal) -> Card:
+    (card,) = await every(server.database, all_cards)
+    await server.database.run(a_full_life, member.id, card, server.clock.now)
+    return card
+
+
+async def test_the_export_holds_what_was_stored_and_what_was_told(server: Server) -> None:
+    """IDN-8, SEC-4: top-ups, adjustments, tiers, tags, events, notices and the real name."""
+    member = await a_full_member(server)
+    card = await live_fully(server, member)
+    document = await server.ask(EXPORT, member)
+    assert [t["name"] for t in document["tags"]] == ["VIP", "VIP"]
+    assert {e["externalId"] for e in document["events"]} == {"wang-1", "wang-2"}
+    assert [n["details"] for n in document["notices"]] == [{"n": 1}] * 2
+    assert [n["documentNumber"] for n in document["realNames"]] == ["11010519491231002X"]
+    assert [(t["amount"], t["cardId"]) for t in document["topUps"]] == [(100_00, str(card.id))]
+    assert [p["provider"] for p in document["topUpPayments"]] == ["stripe"]
+    assert [(a["amount"], a["reason"]) for a in document["adjustments"]] == [(5, "sorry")]
+    assert [t["cause"] for t in document["tierChanges"]] == ["RELEASE"]
+    assert [i["isProven"] for i in document["identities"]] == [True]
+    for kind in ("spendings", "spendingRefunds", "cardRefunds", "tierGrants", "pointsCases"):
+        assert document[kind] == []
+
+
+async def test_a_closed_account_forgets_tags_notices_and_others_ids(server: Server) -> None:
+    """SEC-4: of records that were merged into it too; who showed a document stays on record."""
+    member = await a_full_member(server)
+    await live_fully(server, member)
+    await server.ask(CLOSE, member, key="k1", forfeit=True)
+    for forgotten in (all_tags_on, all_notices):
+        assert await every(server.database, forgotten) == []
+    events = await every(server.database, all_events)
+    assert len(events) == 4
+    assert not any("wang" in event.external_id for event in events)
+    assert {row.name_index for row in await every(server.database, all_members)} == {None}
+    assert [row.name for row in await every(server.database, all_names)] == ["王小明"]
+
+
+async def test_an_open_bill_holds_a_closure_back(server: Server) -> None:
+    """What it holds would find nothing to come back to."""
+    member = await a_full_member(server)
+    (card,) = await every(server.database, all_cards)
+    now = server.clock.now
+
+    async def hold(tx: Transaction) -> None:
+        """A row is enough: what was taken from the card is not there for anybody to expire."""
+        (posting_id,) = [row.id for row in await tx.all(all_postings)][:1]
+        store = await a_node_of(tx, card)
+        terminal = organisation.new_terminal(store_id=store.id, name="T1", created_at=now)
+        await tx.insert(terminal)
+        await tx.insert(
+            light(Spending)(
+                group_id=card.group_id, card_id=card.id, kind=SpendingKind.STORED_VALUE,
+                state=SpendingState.AUTHORISED, store_id=store.id, terminal_id=terminal.id,
+                order_number="1", currency="CNY", amount=1_00, cash=1_00, posting_id=posting_id,
+                made_at=now, expires_at=now + timedelta(days=7),
+            )
+        )  # fmt: skip
+
+    await server.database.run(hold)
+    async with nothing_moves(server.database):
+        refused = await server.ask(CLOSE, member, key="k1", forfeit=True)
+    until = (now + timedelta(days=7)).isoformat()
+    assert refused == {"__typename": "BillOpen", "until": until}
+    await server.database.run(lambda tx: tx.changed(end_bills))
+    closed = await server.ask(CLOSE, member, key="k1", forfeit=True)
+    assert closed["__typename"] == "MemberClosed"
+
+
+async def a_node_of(tx: Transaction, card: Card) -> Node:
+    nodes = await tx.all(all_nodes)
+    return next(n for n in nodes if n.kind is NodeKind.STORE and n.group_id == card.group_id)
+
+
+async def test_a_top_up_that_waits_to_be_paid_holds_a_closure_back(server: Server) -> None:
+    """TOP-7: its money may be on the way."""
+    member = await a_full_member(server)
+    (card,) = await every(server.database, all_cards)
+    now = server.clock.now
+    order = light(TopUpOrder)(
+        group_id=card.group_id, card_id=card.id, member_id=member.id, source=TopUpSource.PLAN,
+        channel=Channel.ONLINE, currency="CNY", amount=100_00, bonus=0, points=0, terms={},
+        state=TopUpState.PENDING, created_at=now, expires_at=now + timedelta(minutes=30),
+    )  # fmt: skip
+    await server.database.run(lambda tx: tx.insert(order))
+    async with nothing_moves(server.database):
+        refused = await server.ask(CLOSE, member, key="k1", forfeit=True)
+    until = (now + timedelta(minutes=30)).isoformat()
+    assert refused == {"__typename": "TopUpPending", "until": until}
+    await server.database.run(lambda tx: tx.changed(cancel_orders))
+    closed = await server.ask(CLOSE, member, key="k1", forfeit=True)
+    assert closed["__typename"] == "MemberClosed"

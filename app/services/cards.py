@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -19,14 +19,16 @@ from app.core.db import (
     values_of,
 )
 from app.core.db.statements import every_column
-from app.core.errors import DomainError
+from app.core.errors import BadInput, DomainError
 from app.core.texts import checked_text
 from app.models.cards import Card, CardStatus, Scheme
+from app.models.ledger import Account, AccountKind
 from app.models.members import Member, MemberStatus
 from app.models.organisation import Node
 from app.models.staff import Permission
 from app.services import audit, ledger, members, organisation, schemes
 from app.services.actors import Actor
+from app.services.ledger.sheet import BALANCE_MAX
 from app.services.members import Bearer
 
 SERIAL_FIRST, SERIAL_LAST = 100_000_000, 999_999_999
@@ -35,9 +37,11 @@ NUMBER_DIGITS = 10
 REASON_CHARS_MAX = 200
 
 cards_by_id = statement(select(Card).where(any_of(col(Card.id), "ids")), into=Card)
-# FOR SHARE: many may earn and spend at once, whoever changes its status waits for them.
+# NO KEY UPDATE, as an UPDATE of the row takes it: what earns, spends or moves the tier of one card
+# stands in line here, and rows that only refer to the card do not.
 lock_card = statement(
-    select(Card).where(col(Card.id) == bindparam("card_id")).with_for_update(read=True), into=Card
+    select(Card).where(col(Card.id) == bindparam("card_id")).with_for_update(key_share=True),
+    into=Card,
 )
 card_by_number = statement(select(Card).where(col(Card.number) == bindparam("number")), into=Card)
 cards_of_members = statement(
@@ -75,6 +79,17 @@ issue = upsert(
     into=UUID,
 )
 new_card = light(Card)
+# For a search: an account of the card in the statement around it that holds so much.
+holds_balance = (
+    select(Account.id)
+    .where(
+        col(Account.card_id) == col(Card.id),
+        col(Account.kind) == bindparam("balance_kind"),
+        col(Account.balance) >= bindparam("at_least"),
+        col(Account.balance) <= bindparam("at_most"),
+    )
+    .exists()
+)
 
 STAFF_CHANGES = {
     (CardStatus.NORMAL, CardStatus.LOST),
@@ -84,6 +99,23 @@ STAFF_CHANGES = {
     (CardStatus.FROZEN, CardStatus.NORMAL),
 }
 """CRD-3: nothing is deleted. Nobody sets a card to expired or refunded by hand."""
+
+
+class BalanceRange(NamedTuple):
+    """How much of one kind of value a card holds, both ends included; see `holds_balance`."""
+
+    balance_kind: AccountKind
+    at_least: int
+    at_most: int
+
+    @classmethod
+    def of(cls, kind: AccountKind, at_least: int | None, at_most: int | None) -> Self:
+        """A range with one end open, or none; raises `BadInput` where nothing can lie in it."""
+        low = 0 if at_least is None else at_least
+        high = BALANCE_MAX if at_most is None else at_most
+        if not 0 <= low <= high:
+            raise BadInput("balance needs 0 or more, and atLeast no more than atMost.")
+        return cls(kind, low, high)
 
 
 class CardNotFound(DomainError):
@@ -151,6 +183,25 @@ async def of_signed_in(tx: Transaction, *, member_id: UUID) -> list[Card]:
     if not found:
         await members.signed_in(tx, member_id)  # a closed account has none either
     return found
+
+
+async def seen_of_members(
+    tx: Transaction, actor: Actor, member_ids: list[UUID]
+) -> dict[UUID, list[Card]]:
+    """Each living member's cards that the actor may read, oldest first (ORG-1)."""
+    actor.require_any(Permission.CARDS_READ)
+    held = await of_members(tx, member_ids)
+    scheme_ids = {card.scheme_id for of_member in held.values() for card in of_member}
+    found = await schemes.by_ids(tx, list(scheme_ids))
+    places = await organisation.nodes(tx, list({row.perspective_id for row in found.values()}))
+    granted = await schemes.granted_nodes(tx, actor, Permission.CARDS_READ)
+    readable = {
+        row.id for row in found.values() if schemes.touches(granted, places[row.perspective_id])
+    }
+    return {
+        member_id: [card for card in of_member if card.scheme_id in readable]
+        for member_id, of_member in held.items()
+    }
 
 
 async def absorbed(tx: Transaction, card_ids: list[UUID]) -> dict[UUID, list[Card]]:
@@ -306,7 +357,7 @@ async def issue_card(
     valid_for = timedelta(days=scheme.valid_days) if scheme.valid_days else None
     for _ in range(SERIAL_TRIES_MAX):
         for held in (await of_members(tx, [member.id]))[member.id]:
-            if held.scheme_id == scheme.id:
+            if held.scheme_id == scheme.id and held.status is not CardStatus.REFUNDED:
                 return Issued(held, is_new=False)
         serial = SERIAL_FIRST + secrets.randbelow(SERIAL_LAST - SERIAL_FIRST + 1)
         card = new_card(

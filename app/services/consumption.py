@@ -275,7 +275,7 @@ async def _at_terminal(
 async def _phone(tx: Transaction, card: Card) -> str:
     holder: Member = await members.living(tx, card.member_id)
     for identity in await identities.of_member(tx, member_id=holder.id):
-        if identity.kind is IdentityKind.PHONE:
+        if identity.kind is IdentityKind.PHONE and identity.is_proven:
             return identity.value
     raise NoPhone
 

@@ -5,12 +5,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, TransientFailure, any_of, light, statement
 from app.core.errors import BadInput, DomainError, Unauthenticated
+from app.core.personal import index_of
+from app.core.texts import normal_name
 from app.models.members import (
     AttributeDefinition,
     AttributeKind,
@@ -35,6 +37,14 @@ living_id = (
     select(func.coalesce(Member.merged_into_id, Member.id))
     .where(col(Member.id) == bindparam("member_id"))
     .scalar_subquery()
+)
+# A living member's own id and those of the records that were merged into theirs. What is only ever
+# read of somebody stays where it was written, and is found by this: nothing to move, nor to part.
+own_records = select(Member.id).where(
+    or_(
+        col(Member.id) == bindparam("member_id"),
+        col(Member.merged_into_id) == bindparam("member_id"),
+    )
 )
 living_member = statement(select(Member).where(col(Member.id) == living_id), into=Member)
 # NO KEY UPDATE, as an UPDATE of the row takes it: writers wait for each other, a merge and a
@@ -62,6 +72,7 @@ update_profile = statement(
     .where(col(Member.id) == bindparam("member_id"))
     .values(
         name=bindparam("new_name"),
+        name_index=bindparam("new_name_index"),
         gender=bindparam("new_gender"),
         region=bindparam("new_region"),
         attributes=bindparam("new_attributes"),
@@ -228,8 +239,13 @@ async def by_ids(tx: Transaction, ids: list[UUID]) -> dict[UUID, Member]:
     return {row.id: row for row in await tx.all(members_by_id, ids=ids)}
 
 
+def name_index_of(name: str | None) -> str | None:
+    """The blind index of a name: to be written wherever the name is (SEC-1)."""
+    return None if name is None else index_of(normal_name(name), "members.name")
+
+
 async def create(tx: Transaction, *, group_id: UUID, name: str | None, now: datetime) -> Member:
-    member = new_member(group_id=group_id, name=name, joined_at=now)
+    member = new_member(group_id=group_id, name=name, name_index=name_index_of(name), joined_at=now)
     await tx.insert(member)
     return member
 
@@ -239,28 +255,45 @@ async def change_profile(
 ) -> Member:
     """The member edits their own profile (IDN-8). Raises `BirthdayFixed`, `UnknownAttribute`."""
     member = await acting(tx, bearer, now=now)
-    attributes = dict(member.attributes)
-    if change.attributes:
-        await _require_defined(tx, member.group_id, change.attributes)
-        attributes |= change.attributes
-        attributes = {key: value for key, value in attributes.items() if value is not None}
+    attributes = await attributes_after(tx, member, change.attributes)
     if change.birthday is not None and change.birthday.isoformat() != member.birthday:
-        if not now.year - OLDEST_AGE_YEARS < change.birthday.year <= now.year:
-            raise BadInput("birthday is not a date somebody alive can have been born on.")
+        require_birthday(change.birthday, now=now)
         edited = await tx.changed(
             edit_birthday_once, member_id=member.id, new_birthday=change.birthday.isoformat()
         )
         if not edited:
             raise BirthdayFixed
+    name = member.name if change.name is None else change.name
     await tx.changed(
         update_profile,
         member_id=member.id,
-        new_name=member.name if change.name is None else change.name,
+        new_name=name,
+        new_name_index=name_index_of(name),
         new_gender=change.gender or member.gender,
         new_region=member.region if change.region is None else change.region,
         new_attributes=attributes,
     )
     return await living(tx, member.id)
+
+
+async def attributes_after(
+    tx: Transaction, member: Member, given: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The member's custom attributes with a change made to them; None takes a value away.
+
+    Raises `UnknownAttribute`.
+    """
+    if not given:
+        return dict(member.attributes)
+    await _require_defined(tx, member.group_id, given)
+    after = dict(member.attributes) | given
+    return {key: value for key, value in after.items() if value is not None}
+
+
+def require_birthday(birthday: date, *, now: datetime) -> None:
+    """Raise `BadInput` for a day on which nobody alive can have been born."""
+    if not now.year - OLDEST_AGE_YEARS < birthday.year <= now.year:
+        raise BadInput("birthday is not a date somebody alive can have been born on.")
 
 
 async def decide_consent(

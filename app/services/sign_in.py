@@ -160,8 +160,7 @@ async def _bind(
 ) -> Bound | MergeOffer:
     assert proofs
     ranked = sorted(proofs, key=lambda proof: STRONGEST_FIRST.index(proof.kind))
-    owned = await identities.find(tx, group_id=member.group_id, proofs=ranked)
-    for identity in owned:
+    for identity in await identities.leading(tx, group_id=member.group_id, proofs=ranked):
         if identity.member_id != member.id:
             return await merges.offer(tx, member=member, touched=identity, now=now)
     bound: list[Identity] = []

@@ -6,8 +6,9 @@ import strawberry
 
 from app.core.ids import parse_type_id
 from app.models.staff import Permission
-from app.services import cards
+from app.services import card_records, cards
 from auth.permissions import Needs
+from schema.card_records import Filter
 from schema.cards import (
     Card,
     CardOpenInput,
@@ -16,6 +17,7 @@ from schema.cards import (
     CardStatusChangeResult,
 )
 from schema.context import Info
+from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
 
 Reads = Needs(Permission.CARDS_READ)
 Issues = Needs(Permission.CARDS_ISSUE)
@@ -51,6 +53,33 @@ class Query:
             cards.seen_by_number, await info.context.actor(), number=number
         )
         return Card.of(row, info.context.now) if row else None
+
+    @strawberry.field(
+        permission_classes=[Reads, Needs(Permission.MEMBERS_READ)],
+        description="The cards of schemes made where the asker holds `cards:read`, above or below;"
+        " the newest first. Merged cards are left out.",
+    )
+    async def cards(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE_DEFAULT,
+        after: After = None,
+        filter: Filter = None,
+    ) -> Connection[Card]:
+        found = await info.context.read(
+            card_records.search,
+            await info.context.actor(),
+            wanted=filter.wanted() if filter else None,
+            before=row_after(after),
+            limit=page_limit(first),
+            now=info.context.now,
+        )
+        return Connection[Card].of(
+            found.cards,
+            first,
+            lambda row: Card.of(row, info.context.now),
+            looked_until=found.looked_until,
+        )
 
 
 @strawberry.type

@@ -11,18 +11,23 @@ from app.services import member_records, members, merges
 from auth.permissions import Needs
 from schema.context import Info
 from schema.identities import Merge, MergeUndone, MergeUndoResult, Undo
-from schema.members import (
-    ATTRIBUTE_NAME_CHARS_MAX,
-    REASON_CHARS_MAX,
-    AttributeDefinition,
+from schema.member_records import (
+    Correct,
+    CreateCustomer,
+    CreateMember,
+    CustomerCreateResult,
     Define,
+    Filter,
     Find,
     Member,
     MemberAttributeDefineResult,
+    MemberCorrectResult,
+    MemberCreateResult,
     MemberUnmasked,
     MemberUnmaskResult,
     Unmask,
 )
+from schema.members import ATTRIBUTE_NAME_CHARS_MAX, REASON_CHARS_MAX, AttributeDefinition
 from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
 
 Reads = Needs(Permission.MEMBERS_READ)
@@ -60,19 +65,26 @@ class Query:
 
     @strawberry.field(
         permission_classes=[Reads],
-        description="The group's members, those who joined last first. Merged records are left"
-        " out.",
+        description="The group's customers and members, those who joined last first. Merged records"
+        " are left out.",
     )
     async def members(
-        self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None
+        self,
+        info: Info,
+        first: First = PAGE_SIZE_DEFAULT,
+        after: After = None,
+        filter: Filter = None,
     ) -> Connection[Member]:
-        rows = await info.context.read(
-            member_records.page,
+        found = await info.context.read(
+            member_records.search,
             await info.context.actor(),
+            wanted=filter.wanted() if filter else None,
             before=row_after(after),
             limit=page_limit(first),
         )
-        return Connection[Member].of(rows, first, Member.of)
+        return Connection[Member].of(
+            found.members, first, Member.of, looked_until=found.looked_until
+        )
 
     @strawberry.field(
         permission_classes=[Reads], description="The custom attributes the group defined."
@@ -97,6 +109,56 @@ class Query:
 
 @strawberry.type
 class Mutation:
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Write somebody down who holds no card. What staff write down as their phone or"
+        " address is theirs once they prove it.",
+    )
+    async def customer_create(self, info: Info, input: CreateCustomer) -> CustomerCreateResult:
+        row = await info.context.run(
+            member_records.create_customer,
+            await info.context.actor(),
+            profile=input.change(),
+            phone=input.phone,
+            email=input.email,
+            store_id=parse_type_id("node", input.store_id) if input.store_id else None,
+            now=info.context.now,
+        )
+        return Member.of(row)
+
+    @strawberry.mutation(
+        permission_classes=[Writes, Needs(Permission.CARDS_ISSUE)],
+        description="Write somebody down and give them a card, all or nothing.",
+    )
+    async def member_create(self, info: Info, input: CreateMember) -> MemberCreateResult:
+        row = await info.context.run(
+            member_records.create_member,
+            await info.context.actor(),
+            profile=input.change(),
+            phone=input.phone,
+            email=input.email,
+            scheme_id=parse_type_id("sch", input.scheme_id),
+            store_id=parse_type_id("node", input.store_id) if input.store_id else None,
+            now=info.context.now,
+        )
+        return Member.of(row)
+
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Correct a member's profile. That it was, not what it was, is recorded.",
+    )
+    async def member_update(self, info: Info, input: Correct) -> MemberCorrectResult:
+        row = await info.context.run(
+            member_records.update_member,
+            await info.context.actor(),
+            member_id=parse_type_id("mem", input.member_id),
+            change=input.change(),
+            phone=input.phone,
+            email=input.email,
+            now=info.context.now,
+        )
+        return Member.of(row)
+
     @strawberry.mutation(
         permission_classes=[Needs(Permission.MEMBERS_UNMASK)],
         description="Lift a member's mask. Who did, whose and why is recorded.",

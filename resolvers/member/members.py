@@ -4,7 +4,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.core.texts import checked_text
-from app.services import members, merges, privacy
+from app.services import behaviour, members, merges, privacy
 from auth.permissions import IsMember
 from auth.sessions import bearer
 from schema.context import Info
@@ -50,7 +50,7 @@ class Mutation:
     @strawberry.mutation(permission_classes=[IsMember], description="Change one's own profile.")
     async def member_update(self, info: Info, input: Update) -> MemberUpdateResult:
         row = await info.context.run(
-            members.change_profile,
+            behaviour.change_profile,
             bearer=bearer(info.context),
             change=input.change(),
             now=info.context.now,

@@ -20,6 +20,8 @@ class AbsorbedCard:
     debts: dict[str, int] = field(default_factory=dict)
     """What the absorbed card owed, by account kind: the survivor paid it or owes it."""
     posting_id: str | None = None
+    tiers: dict[str, Any] | None = None
+    """What `tiers.after_parting` goes by; None of merges before tiers were computed."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Manifest:
     moved_card_ids: list[str] = field(default_factory=list)
     absorbed_cards: list[AbsorbedCard] = field(default_factory=list)
     re_pointed_member_ids: list[str] = field(default_factory=list)
+    member_tag_ids: list[str] = field(default_factory=list)
+    real_name_ids: list[str] = field(default_factory=list)
     filled_fields: list[str] = field(default_factory=list)
     """Profile fields the survivor lacked and took over."""
 

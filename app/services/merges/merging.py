@@ -1,20 +1,28 @@
-"""Making two records of one person one (IDN-4): nothing is lost, every total is conserved."""
+"""Making two records of one person one (IDN-4): nothing is lost, every total is conserved.
+
+What leads to the member, what they hold and what is looked for moves. What happened stays where it
+was written, on the merged card or record, and is read through the one that lives on: purchases,
+spendings, top-ups, events, notices (docs/decisions/0007-merging.md).
+"""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import bindparam, or_
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, any_of, light, statement
+from app.core.db import Transaction, any_of, changed_copy, light, statement
 from app.core.errors import DomainError
 from app.core.ids import new_id
-from app.models.cards import Card, CardStatus, Tier
+from app.models.cards import Card, CardStatus
+from app.models.compliance import RealName
 from app.models.identities import Identity, Merge
 from app.models.ledger import Account, PostingKind
-from app.models.members import Consent, Member, MemberStatus
+from app.models.members import Consent, Member, MemberStatus, MemberTag
 from app.models.sessions import PrincipalKind, Session
-from app.services import cards, identities, ledger, members, schemes, tickets
+from app.services import cards, identities, ledger, members, tickets, tiers
 from app.services.members import Bearer
 from app.services.merges.manifest import AbsorbedCard, Manifest
 
@@ -66,6 +74,34 @@ re_point_consents = statement(
     .returning(col(Consent.id)),
     into=UUID,
 )
+_own_tag = aliased(MemberTag)
+# A tag that both have stays where it is; nobody finds a merged record by it.
+move_tags = statement(
+    update(MemberTag)
+    .where(
+        col(MemberTag.member_id) == bindparam("loser_id"),
+        ~select(_own_tag.id)
+        .where(
+            col(_own_tag.member_id) == bindparam("survivor_id"),
+            col(_own_tag.tag_id) == col(MemberTag.tag_id),
+        )
+        .exists(),
+    )
+    .values(member_id=bindparam("survivor_id"))
+    .returning(col(MemberTag.id)),
+    into=UUID,
+)
+_own_name = aliased(RealName)
+move_real_name = statement(
+    update(RealName)
+    .where(
+        col(RealName.member_id) == bindparam("loser_id"),
+        ~select(_own_name.id).where(col(_own_name.member_id) == bindparam("survivor_id")).exists(),
+    )
+    .values(member_id=bindparam("survivor_id"))
+    .returning(col(RealName.id)),
+    into=UUID,
+)
 re_point_signposts = statement(
     update(Member)
     .where(col(Member.merged_into_id) == bindparam("loser_id"))
@@ -81,7 +117,7 @@ make_signpost = statement(
 fill_profile = statement(
     update(Member)
     .where(col(Member.id) == bindparam("survivor_id"))
-    .values({name: bindparam(f"new_{name}") for name in PROFILE_FIELDS})
+    .values({name: bindparam(f"new_{name}") for name in (*PROFILE_FIELDS, "name_index")})
 )
 move_card = statement(
     update(Card)
@@ -106,9 +142,7 @@ close_accounts = statement(
     .values(is_closed=bindparam("closed"))
 )
 mark_absorbing = statement(
-    update(Card)
-    .where(col(Card.id) == bindparam("card_id"))
-    .values(has_absorbed=True, tier_id=bindparam("new_tier_id"))
+    update(Card).where(col(Card.id) == bindparam("card_id")).values(has_absorbed=True)
 )
 new_merge = light(Merge)
 
@@ -137,7 +171,9 @@ async def merge(tx: Transaction, *, bearer: Bearer, ticket: str, now: datetime) 
     still_leads_there = await identities.owns(tx, member_id=loser_id, identity_id=identity_id)
     if survivor.id != survivor_id or not still_leads_there:
         raise tickets.TicketRefused
-    return await join_records(tx, survivor_id=survivor_id, loser_id=loser_id, now=now)
+    merged = await join_records(tx, survivor_id=survivor_id, loser_id=loser_id, now=now)
+    await identities.prove(tx, member=survivor, identity_id=identity_id, now=now)
+    return merged
 
 
 async def join_records(
@@ -159,6 +195,8 @@ async def join_records(
     manifest.identity_ids = _texts(await tx.all(re_point_identities, **ends))
     manifest.session_ids = _texts(await tx.all(re_point_sessions, **ends))
     manifest.consent_ids = _texts(await tx.all(re_point_consents, **ends))
+    manifest.member_tag_ids = _texts(await tx.all(move_tags, **ends))
+    manifest.real_name_ids = _texts(await tx.all(move_real_name, **ends))
     manifest.re_pointed_member_ids = _texts(await tx.all(re_point_signposts, **ends))
     await tx.changed(make_signpost, **ends)
     manifest.filled_fields = await _fill_profile(tx, survivor, loser)
@@ -194,21 +232,25 @@ async def _move_cards(
     now: datetime,
 ) -> None:
     held = await tx.all(lock_cards, member_ids=[survivor.id, loser.id])
-    by_scheme = {card.scheme_id: card for card in held if card.member_id == survivor.id}
-    tiers = await schemes.tiers(tx, [card.tier_id for card in held])
+    by_scheme = {
+        card.scheme_id: card
+        for card in held
+        if card.member_id == survivor.id and card.status is not CardStatus.REFUNDED
+    }
     for card in held:
         if card.member_id != loser.id:
             continue
         into = by_scheme.get(card.scheme_id)
-        if into is None:
+        # One that was paid out is nobody's second card: it goes along as it is.
+        if into is None or card.status is CardStatus.REFUNDED:
             await tx.changed(move_card, card_id=card.id, new_member_id=survivor.id)
             manifest.moved_card_ids.append(str(card.id))
         else:
-            manifest.absorbed_cards.append(await _absorb(tx, merge_id, card, into, tiers, now))
+            manifest.absorbed_cards.append(await _absorb(tx, merge_id, card, into, now))
 
 
 async def _absorb(
-    tx: Transaction, merge_id: UUID, card: Card, into: Card, tiers: dict[UUID, Tier], now: datetime
+    tx: Transaction, merge_id: UUID, card: Card, into: Card, now: datetime
 ) -> AbsorbedCard:
     if {cards.status_at(card, now), cards.status_at(into, now)} != {CardStatus.NORMAL}:
         # Merging would free a frozen card of its freeze, and revive an expired one.
@@ -225,8 +267,11 @@ async def _absorb(
     absorbed.re_pointed_ids = _texts(await tx.all(re_point_cards, **ends))
     await tx.changed(absorb_card, **ends)
     await tx.changed(close_accounts, of_card_id=card.id, closed=True)
-    higher = max((card, into), key=lambda each: tiers[each.tier_id].level)
-    await tx.changed(mark_absorbing, card_id=into.id, new_tier_id=higher.tier_id)
+    await tx.changed(mark_absorbing, card_id=into.id)
+    combined = await tiers.after_merge(
+        tx, card=changed_copy(into, has_absorbed=True), absorbed=card, merge_id=merge_id, now=now
+    )
+    absorbed.tiers = combined.kept
     return absorbed
 
 
@@ -273,12 +318,17 @@ async def _fill_profile(tx: Transaction, survivor: Member, loser: Member) -> lis
         if getattr(survivor, name) is None and getattr(loser, name) is not None
     ]
     if filled:
-        values = {
-            f"new_{name}": getattr(loser if name in filled else survivor, name)
-            for name in PROFILE_FIELDS
-        }
-        await tx.changed(fill_profile, survivor_id=survivor.id, **values)
+        taken_over = {name: getattr(loser, name) for name in filled}
+        await set_profile(tx, survivor, **taken_over)
     return filled
+
+
+async def set_profile(tx: Transaction, member: Member, **changed: Any) -> None:
+    """Write a member's profile with some of its fields changed."""
+    profile = {name: getattr(member, name) for name in PROFILE_FIELDS} | changed
+    profile["name_index"] = members.name_index_of(profile["name"])
+    values = {f"new_{name}": value for name, value in profile.items()}
+    await tx.changed(fill_profile, survivor_id=member.id, **values)
 
 
 def _texts(found: list[UUID]) -> list[str]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.core.crypto import masked_email, masked_phone
 from app.core.db import Transaction
+from app.models.cards import CardStatus
 from app.models.identities import Identity, IdentityKind
 from app.models.ledger import AccountKind
 from app.models.members import Member
@@ -61,7 +62,11 @@ async def offer(tx: Transaction, *, member: Member, touched: Identity, now: date
 async def preview(tx: Transaction, *, survivor_id: UUID, loser_id: UUID) -> MergePreview:
     """What the survivor's cards will hold, and what will lead to them."""
     held = await cards.of_members(tx, [survivor_id, loser_id])
-    everyones = [*held[survivor_id], *held[loser_id]]
+    everyones = [
+        card
+        for card in (*held[survivor_id], *held[loser_id])
+        if card.status is not CardStatus.REFUNDED
+    ]
     found_schemes = await schemes.by_ids(tx, [card.scheme_id for card in everyones])
     tiers = await schemes.tiers(tx, [card.tier_id for card in everyones])
     accounts = await ledger.accounts_of_cards(tx, [card.id for card in everyones])

@@ -7,25 +7,26 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from sqlalchemy import and_, bindparam, or_
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, changed_copy, statement
 from app.core.errors import DomainError
 from app.models.cards import Card, CardStatus
+from app.models.compliance import RealName
 from app.models.identities import Identity, Merge
-from app.models.ledger import AccountKind, Lot, LotMovement, PostingKind
-from app.models.members import Consent, Member, MemberStatus
+from app.models.ledger import Account, AccountKind, Lot, LotMovement, PostingKind
+from app.models.members import Consent, Member, MemberStatus, MemberTag
 from app.models.sessions import PrincipalKind, Session
 from app.models.staff import Permission
-from app.services import audit, cards, ledger
+from app.services import audit, cards, ledger, tiers
 from app.services.actors import Actor
 from app.services.ledger.sheet import Sheet, Taken, lots_by_id
 from app.services.merges.manifest import AbsorbedCard, Manifest, ids
 from app.services.merges.merging import (
-    PROFILE_FIELDS,
     close_accounts,
-    fill_profile,
     lock_members,
+    set_profile,
 )
 
 BEGAN_EARLIER_MAX = timedelta(minutes=1)
@@ -102,6 +103,16 @@ return_sessions = statement(
 return_consents = statement(
     update(Consent).where(any_of(col(Consent.id), "ids")).values(member_id=bindparam("loser_id"))
 )
+return_tags = statement(
+    update(MemberTag)
+    .where(any_of(col(MemberTag.id), "ids"), col(MemberTag.member_id) == bindparam("survivor_id"))
+    .values(member_id=bindparam("loser_id"))
+)
+return_real_name = statement(
+    update(RealName)
+    .where(any_of(col(RealName.id), "ids"), col(RealName.member_id) == bindparam("survivor_id"))
+    .values(member_id=bindparam("loser_id"))
+)
 return_cards = statement(
     update(Card)
     .where(any_of(col(Card.id), "ids"), col(Card.member_id) == bindparam("survivor_id"))
@@ -118,15 +129,25 @@ return_absorbed = statement(
 restore_absorber = statement(
     update(Card)
     .where(col(Card.id) == bindparam("card_id"))
-    .values(has_absorbed=bindparam("had_absorbed"), tier_id=bindparam("new_tier_id"))
+    .values(has_absorbed=bindparam("had_absorbed"))
+)
+restore_tier = statement(
+    update(Card)
+    .where(col(Card.id) == bindparam("card_id"))
+    .values(tier_id=bindparam("new_tier_id"))
 )
 movements_of = statement(
     select(LotMovement).where(col(LotMovement.posting_id) == bindparam("posting_id")),
     into=LotMovement,
 )
-lots_moved_from = statement(
+_brought = aliased(Lot)
+lots_moved = statement(
     select(Lot)
-    .where(any_of(col(Lot.moved_from_id), "lot_ids"), col(Lot.remaining) > 0)
+    .join(_brought, col(_brought.id) == col(Lot.moved_from_id))
+    .where(
+        any_of(col(_brought.account_id), "from_account_ids"),
+        any_of(col(Lot.account_id), "into_account_ids"),
+    )
     .order_by(col(Lot.id)),
     into=Lot,
 )
@@ -204,7 +225,7 @@ async def _lock_cards(tx: Transaction, manifest: Manifest, now: datetime) -> dic
     every = [*ids(manifest.moved_card_ids), *(card_id for pair in pairs for card_id in pair)]
     locked = {card.id: card for card in await tx.all(lock_cards_by_id, ids=every)}
     if any(cards.status_at(locked[into], now) is not CardStatus.NORMAL for _, into in pairs):
-        raise MergeNotUndoable("the card that stayed is lost, frozen or expired")
+        raise MergeNotUndoable("the card that stayed is lost, frozen, expired or paid out")
     return locked
 
 
@@ -231,16 +252,14 @@ async def _part_records(
     await tx.changed(return_cards, ids=ids(manifest.moved_card_ids), **ends)
     await tx.changed(return_sessions, ids=ids(manifest.session_ids), loser_id=loser.id)
     await tx.changed(return_consents, ids=ids(manifest.consent_ids), loser_id=loser.id)
+    await tx.changed(return_tags, ids=ids(manifest.member_tag_ids), **ends)
+    await tx.changed(return_real_name, ids=ids(manifest.real_name_ids), **ends)
     await tx.changed(return_signposts, ids=ids(manifest.re_pointed_member_ids), loser_id=loser.id)
     taken_over = [
         name for name in manifest.filled_fields if getattr(survivor, name) == getattr(loser, name)
     ]
     if taken_over:
-        values = {
-            f"new_{name}": None if name in taken_over else getattr(survivor, name)
-            for name in PROFILE_FIELDS
-        }
-        await tx.changed(fill_profile, survivor_id=survivor.id, **values)
+        await set_profile(tx, survivor, **dict.fromkeys(taken_over))
 
 
 async def _part_cards(
@@ -255,18 +274,17 @@ async def _part_cards(
     await tx.changed(revive_card, card_id=card_id, old_status=CardStatus(absorbed.status))
     await tx.changed(close_accounts, of_card_id=card_id, closed=False)
     await tx.changed(return_absorbed, ids=ids(absorbed.re_pointed_ids), card_id=card_id)
-    # The tier goes back only where it is still the one this card brought.
-    was_raised = into.tier_id == card.tier_id
-    tier_id = UUID(absorbed.into_tier_id) if was_raised else into.tier_id
-    await tx.changed(
-        restore_absorber,
-        card_id=into_id,
-        had_absorbed=absorbed.into_had_absorbed,
-        new_tier_id=tier_id,
-    )
-    if absorbed.posting_id is None:
-        return []
-    return await _return_value(tx, merge_id, card, into, absorbed, now)
+    await tx.changed(restore_absorber, card_id=into_id, had_absorbed=absorbed.into_had_absorbed)
+    not_returned = await _return_value(tx, merge_id, card, into, absorbed, now)
+    if absorbed.tiers is not None:
+        await tiers.after_parting(
+            tx, card=changed_copy(into, has_absorbed=absorbed.into_had_absorbed), absorbed=card,
+            kept=absorbed.tiers, merge_id=merge_id, now=now,
+        )  # fmt: skip
+    elif into.tier_id == card.tier_id:  # only where it is still the one this card brought
+        tier_id = UUID(absorbed.into_tier_id)
+        await tx.changed(restore_tier, card_id=into_id, new_tier_id=tier_id)
+    return not_returned
 
 
 async def _return_value(
@@ -277,33 +295,35 @@ async def _return_value(
     absorbed: AbsorbedCard,
     now: datetime,
 ) -> list[NotReturned]:
-    """Each lot's remainder goes back to the lot it came from; debts go back as debts."""
-    assert absorbed.posting_id is not None
+    """Each lot's remainder goes back to the lot it came from; debts go back as debts.
+
+    So does what was held when the two were merged and came to the card that stayed since.
+    """
     accounts = {a.id: a for a in await ledger.accounts_of_cards(tx, [card.id, into.id])}
+    posting_id = UUID(absorbed.posting_id) if absorbed.posting_id else None
     header = ledger.Header.of(
         card,
         kind=PostingKind.MERGE_UNDO,
         cause_kind="card_merge_undo",
         cause_id=uuid5(merge_id, str(card.id)),
-        reverses_id=UUID(absorbed.posting_id),
+        reverses_id=posting_id,
         actor_kind=PrincipalKind.SYSTEM,
         now=now,
     )
-    movements = await tx.all(movements_of, posting_id=UUID(absorbed.posting_id))
-    amounts = {movement.lot_id: -movement.amount for movement in movements}
     sheet = await Sheet.open(tx, header, accounts)
-    lots = {lot.id: lot for lot in await tx.all(lots_by_id, lot_ids=list(amounts))}
-    brought = [lot for lot in lots.values() if accounts[lot.account_id].card_id == card.id]
-    missing = await _return_lots(tx, sheet, brought, amounts)
+    missing = await _return_lots(tx, sheet, merge_id, card, accounts)
     clawed: Counter[AccountKind] = Counter()
     owed_again: Counter[UUID] = Counter()
+    movements = await tx.all(movements_of, posting_id=posting_id) if posting_id else []
+    amounts = {movement.lot_id: -movement.amount for movement in movements}
+    lots = {lot.id: lot for lot in await tx.all(lots_by_id, lot_ids=list(amounts))}
     for lot in lots.values():
         account = accounts[lot.account_id]
         if account.card_id != into.id:
             continue
         if lot.moved_from_id in lots:  # a part of what was brought paid the survivor's own debt
             sheet.give_back(lots[lot.moved_from_id], amounts[lot.id])
-            missing[lot.moved_from_id] -= amounts[lot.id]
+            missing[lots[lot.moved_from_id].account_id] -= amounts[lot.id]
             owed_again[account.id] += amounts[lot.id]
         else:  # the survivor paid the other's debt from it
             sheet.give_back(lot, amounts[lot.id])
@@ -320,22 +340,29 @@ async def _return_value(
         await sheet.claw_back(source.id, owed, origin_id=None)
     if not sheet.is_empty:
         await sheet.close()
-    totals = Counter[tuple[AccountKind, str]]()
-    for lot_id, amount in missing.items():
-        account = accounts[lots[lot_id].account_id]
-        totals[account.kind, account.unit] += amount
-    return [NotReturned(kind, unit, n) for (kind, unit), n in totals.items() if n > 0]
+    return [
+        NotReturned(accounts[account_id].kind, accounts[account_id].unit, amount)
+        for account_id, amount in missing.items()
+        if amount > 0
+    ]
 
 
 async def _return_lots(
-    tx: Transaction, sheet: Sheet, brought: list[Lot], amounts: dict[UUID, int]
+    tx: Transaction, sheet: Sheet, merge_id: UUID, card: Card, accounts: dict[UUID, Account]
 ) -> Counter[UUID]:
-    """Move back what remains of the lots that were moved; what each misses."""
-    missing = Counter({lot.id: amounts[lot.id] for lot in brought})
-    by_id = {lot.id: lot for lot in brought}
-    for moved in await tx.all(lots_moved_from, lot_ids=list(by_id)):
-        assert moved.moved_from_id is not None
-        sheet.take_lots(moved.account_id, [Taken(moved, moved.remaining)])
-        sheet.give_back(by_id[moved.moved_from_id], moved.remaining)
-        missing[moved.moved_from_id] -= moved.remaining
+    """Move back what remains of the lots that were moved; what each account of the card misses."""
+    own = [account.id for account in accounts.values() if account.card_id == card.id]
+    others = [account.id for account in accounts.values() if account.card_id != card.id]
+    moved = await tx.all(lots_moved, from_account_ids=own, into_account_ids=others)
+    brought_ids = sorted({lot.moved_from_id for lot in moved if lot.moved_from_id is not None})
+    brought = {lot.id: lot for lot in await tx.all(lots_by_id, lot_ids=brought_ids)}
+    missing: Counter[UUID] = Counter()
+    for lot in moved:
+        assert lot.moved_from_id is not None
+        home = brought[lot.moved_from_id]
+        if lot.remaining:
+            sheet.take_lots(lot.account_id, [Taken(lot, lot.remaining)])
+            sheet.give_back(home, lot.remaining)
+        if lot.id > merge_id:  # not of an earlier merge of the same two, which was undone
+            missing[home.account_id] += lot.amount - lot.remaining
     return missing

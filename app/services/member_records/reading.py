@@ -1,22 +1,17 @@
-"""Members as staff and partners see them: found, listed, unmasked (SEC-2, MEM-6)."""
+"""One member, as staff and partners see them; unmasked where that is allowed (SEC-2)."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam
-from sqlmodel import col, select
-
-from app.core.db import Transaction, statement
+from app.core.db import Transaction
 from app.core.errors import BadInput, DomainError
-from app.core.phones import InvalidEmail, InvalidPhone, normal_email, normal_phone
 from app.models.identities import Identity, IdentityKind, Merge
-from app.models.members import AttributeDefinition, AttributeKind, Member, MemberStatus
+from app.models.members import AttributeDefinition, AttributeKind, Member
 from app.models.staff import Permission
 from app.services import audit, cards, identities, members
 from app.services.actors import Actor
-from app.services.identities import Proof
 from app.services.members import MemberNotFound
 from app.services.merges import undoing
 
@@ -24,15 +19,6 @@ PRESET_KEYS = frozenset({"id", "name", "gender", "birthday", "region", "phone", 
 """What every member has; a custom attribute cannot take its place (MEM-6)."""
 
 ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,47}")
-
-_page = (
-    select(Member)
-    .where(col(Member.group_id) == bindparam("group_id"), col(Member.status) != MemberStatus.MERGED)
-    .order_by(col(Member.id).desc())
-    .limit(bindparam("limit"))
-)
-newest = statement(_page, into=Member)
-older = statement(_page.where(col(Member.id) < bindparam("before")), into=Member)
 
 
 class AttributeDefined(DomainError):
@@ -83,25 +69,12 @@ async def find(
         except cards.CardNotFound:
             return None
         return await members.living(tx, card.member_id)
-    try:
-        proof = (
-            Proof(IdentityKind.PHONE, normal_phone(phone))
-            if phone is not None
-            else Proof(IdentityKind.EMAIL, normal_email(email or ""))
-        )
-    except (InvalidPhone, InvalidEmail):
-        return None
-    for identity in await identities.find(tx, group_id=actor.group_id, proofs=[proof]):
+    kind = IdentityKind.EMAIL if phone is None else IdentityKind.PHONE
+    proof = identities.proof_of(kind, phone or email or "")
+    proofs = [proof] if proof else []
+    for identity in await identities.find(tx, group_id=actor.group_id, proofs=proofs):
         return await members.living(tx, identity.member_id)
     return None
-
-
-async def page(tx: Transaction, actor: Actor, *, before: UUID | None, limit: int) -> list[Member]:
-    """The group's members, those who joined last first; merged records are left out."""
-    actor.require_any(Permission.MEMBERS_READ)
-    if before is None:
-        return await tx.all(newest, group_id=actor.group_id, limit=limit)
-    return await tx.all(older, group_id=actor.group_id, limit=limit, before=before)
 
 
 async def unmask(

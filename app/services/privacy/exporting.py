@@ -1,0 +1,284 @@
+"""All that is kept about a member, as one document (IDN-8, SEC-4)."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from app.core.db import Transaction, any_of, statement
+from app.models.adjustments import Adjustment, CardRefund
+from app.models.behaviour import EventEarning, MemberEvent, Notice, PointsCase
+from app.models.cards import Card, CodeScan
+from app.models.compliance import RealName
+from app.models.identities import Merge
+from app.models.ledger import Entry, Lot, Posting, PostingKind
+from app.models.members import Consent, Member
+from app.models.payments import Payment, PaymentPurpose, PaymentRefund
+from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
+from app.models.sessions import Session
+from app.models.spendings import Spending, SpendingRefund
+from app.models.tiers import TierChange, TierGrant
+from app.models.top_ups import TopUpOrder
+from app.services import identities, ledger, members, schemes, tags
+
+EXPORT_ROWS_MAX = 20_000
+"""Of each kind; a document that would need more says that it is not complete."""
+
+records_of = statement(
+    select(Member).where(col(Member.id).in_(members.own_records)).order_by(col(Member.id)),
+    into=Member,
+)
+
+
+def _newest(table: Any, key: Any, name: str, *conditions: Any) -> Any:
+    query = select(table).where(any_of(key, name), *conditions).order_by(col(table.id).desc())
+    return statement(query.limit(EXPORT_ROWS_MAX), into=table)
+
+
+cards_held = _newest(Card, col(Card.member_id), "member_ids")
+consents_given = _newest(Consent, col(Consent.member_id), "member_ids")
+sessions_opened = _newest(Session, col(Session.principal_id), "member_ids")
+merges_survived = _newest(Merge, col(Merge.survivor_id), "member_ids")
+real_names = _newest(RealName, col(RealName.member_id), "member_ids")
+events_told = _newest(MemberEvent, col(MemberEvent.member_id), "member_ids")
+event_earnings = _newest(EventEarning, col(EventEarning.event_id), "event_ids")
+notices_written = _newest(Notice, col(Notice.member_id), "member_ids")
+purchases_made = _newest(Purchase, col(Purchase.card_id), "card_ids")
+lines_bought = _newest(PurchaseLine, col(PurchaseLine.purchase_id), "purchase_ids")
+payments_made = _newest(PurchasePayment, col(PurchasePayment.purchase_id), "purchase_ids")
+refunds_had = _newest(PurchaseRefund, col(PurchaseRefund.purchase_id), "purchase_ids")
+scans_made = _newest(CodeScan, col(CodeScan.card_id), "card_ids")
+top_ups_ordered = _newest(TopUpOrder, col(TopUpOrder.card_id), "card_ids")
+top_ups_paid = _newest(
+    Payment,
+    col(Payment.order_id),
+    "order_ids",
+    col(Payment.purpose) == PaymentPurpose.TOP_UP,
+)
+top_ups_sent_back = _newest(PaymentRefund, col(PaymentRefund.payment_id), "payment_ids")
+spendings_made = _newest(Spending, col(Spending.card_id), "card_ids")
+spendings_refunded = _newest(SpendingRefund, col(SpendingRefund.spending_id), "spending_ids")
+adjustments_made = _newest(Adjustment, col(Adjustment.card_id), "card_ids")
+cards_refunded = _newest(CardRefund, col(CardRefund.card_id), "card_ids")
+tiers_changed = _newest(TierChange, col(TierChange.card_id), "card_ids")
+tiers_granted = _newest(TierGrant, col(TierGrant.card_id), "card_ids")
+cases_marked = _newest(PointsCase, col(PointsCase.card_id), "card_ids")
+lots_had = _newest(Lot, col(Lot.account_id), "account_ids")
+
+
+class Movement(NamedTuple):
+    """One line of the ledger on a card."""
+
+    card_id: UUID
+    account_id: UUID | None
+    unit: str
+    amount: int
+    balance_after: int | None
+    kind: PostingKind
+    store_id: UUID | None
+    occurred_at: datetime
+
+
+movements_had = statement(
+    select(  # type: ignore[call-overload]  # SQLModel types up to four columns
+        Entry.card_id,
+        Entry.account_id,
+        Entry.unit,
+        Entry.amount,
+        Entry.balance_after,
+        Posting.kind,
+        Posting.store_id,
+        Posting.occurred_at,
+    )
+    .join(Posting, col(Posting.id) == col(Entry.posting_id))
+    .where(any_of(col(Entry.card_id), "card_ids"))
+    .order_by(col(Entry.id).desc())
+    .limit(EXPORT_ROWS_MAX),
+    into=Movement,
+)
+
+
+async def export(tx: Transaction, *, member_id: UUID, now: datetime) -> dict[str, Any]:
+    """Everything about a member as one document; run it with `Database.scan`.
+
+    Records that were merged into this one are part of it.
+    """
+    member = await members.signed_in(tx, member_id)
+    records = await tx.all(records_of, member_id=member.id)
+    member_ids = [record.id for record in records]
+    held: list[Card] = await tx.all(cards_held, member_ids=member_ids)
+    document = (
+        await _about_the_person(tx, member, records)
+        | await _on_cards(tx, held)
+        | await _bought(tx, [card.id for card in held])
+        | await _stored(tx, [card.id for card in held])
+    )
+    is_complete = all(len(rows) < EXPORT_ROWS_MAX for rows in document.values())
+    return {"exportedAt": now.isoformat(), "isComplete": is_complete, **document}
+
+
+async def _about_the_person(
+    tx: Transaction, member: Member, records: list[Member]
+) -> dict[str, list[dict[str, Any]]]:
+    by_member = {"member_ids": [record.id for record in records]}
+    events: list[MemberEvent] = await tx.all(events_told, **by_member)
+    tagged = await tags.of_members(tx, by_member["member_ids"])
+    return {
+        "records": _shown(
+            records,
+            "id status name gender birthday region attributes recruitment_store_id joined_at",
+        ),
+        "identities": _shown(
+            await identities.of_member(tx, member_id=member.id),
+            "id kind issuer value is_proven proven_at",
+        ),
+        "realNames": _shown(
+            await tx.all(real_names, **by_member), "name document_kind document_number recorded_at"
+        ),
+        "consents": _shown(
+            await tx.all(consents_given, **by_member), "purpose version is_given decided_at"
+        ),
+        "sessions": _shown(
+            await tx.all(sessions_opened, **by_member),
+            "id method device started_at refreshed_at expires_at revoked_at revoked_because",
+        ),
+        "merges": _shown(
+            await tx.all(merges_survived, **by_member), "id loser_id merged_at undone_at"
+        ),
+        "tags": _shown([tag for worn in tagged.values() for tag in worn], "name"),
+        "events": _shown(
+            events,
+            "id event_key source external_id business_date streak_days store_id occurred_at",
+        ),
+        "eventEarnings": _shown(
+            await tx.all(event_earnings, event_ids=[event.id for event in events]),
+            "event_id card_id outcome points growth",
+        ),
+        "notices": _shown(
+            await tx.all(notices_written, **by_member), "kind details created_at read_at"
+        ),
+    }
+
+
+async def _on_cards(tx: Transaction, held: list[Card]) -> dict[str, list[dict[str, Any]]]:
+    card_ids = [card.id for card in held]
+    accounts = await ledger.accounts_of_cards(tx, card_ids)
+    return {
+        "schemes": _shown(
+            (await schemes.by_ids(tx, list({card.scheme_id for card in held}))).values(),
+            "id name currency",
+        ),
+        "cards": _shown(
+            held, "id scheme_id number status merged_into_id issuing_store_id issued_at expires_at"
+        ),
+        "tierChanges": _shown(
+            await tx.all(tiers_changed, card_ids=card_ids),
+            "card_id from_tier_id to_tier_id cause changed_at",
+        ),
+        "tierGrants": _shown(
+            await tx.all(tiers_granted, card_ids=card_ids),
+            "card_id tier_id source granted_at expires_at ended_at",
+        ),
+        "pointsCases": _shown(
+            await tx.all(cases_marked, card_ids=card_ids),
+            "card_id business_date points threshold marked_at cleared_at",
+        ),
+        "accounts": _shown(accounts, "id card_id kind unit balance debt"),
+        "lots": _shown(
+            await tx.all(lots_had, account_ids=[account.id for account in accounts]),
+            "account_id amount remaining earned_at expires_at restriction",
+        ),
+        "movements": _shown(
+            await tx.all(movements_had, card_ids=card_ids), " ".join(Movement._fields)
+        ),
+        "codeScans": _shown(
+            await tx.all(scans_made, card_ids=card_ids), "card_id terminal_id scanned_at"
+        ),
+    }
+
+
+async def _bought(tx: Transaction, card_ids: list[UUID]) -> dict[str, list[dict[str, Any]]]:
+    bought: list[Purchase] = await tx.all(purchases_made, card_ids=card_ids)
+    purchase_ids = [purchase.id for purchase in bought]
+    return {
+        "purchases": _shown(
+            bought,
+            "id card_id store_id order_number currency total_amount tax_amount net_amount"
+            " refunded_amount points_earned points_taken_back growth_earned growth_taken_back"
+            " occurred_at",
+        ),
+        "purchaseLines": _shown(
+            await tx.all(lines_bought, purchase_ids=purchase_ids),
+            "purchase_id item_id name paid_amount",
+        ),
+        "payments": _shown(
+            await tx.all(payments_made, purchase_ids=purchase_ids), "purchase_id amount"
+        ),
+        "refunds": _shown(
+            await tx.all(refunds_had, purchase_ids=purchase_ids),
+            "purchase_id amount points_taken growth_taken reason refunded_at",
+        ),
+    }
+
+
+async def _stored(tx: Transaction, card_ids: list[UUID]) -> dict[str, list[dict[str, Any]]]:
+    """What was paid in, spent, and changed by staff."""
+    orders: list[TopUpOrder] = await tx.all(top_ups_ordered, card_ids=card_ids)
+    paid: list[Payment] = await tx.all(top_ups_paid, order_ids=[order.id for order in orders])
+    spent: list[Spending] = await tx.all(spendings_made, card_ids=card_ids)
+    return {
+        "topUps": _shown(
+            orders,
+            "id card_id source channel store_id currency amount bonus points state created_at"
+            " credited_at ended_at refund_route refund_reason",
+        ),
+        "topUpPayments": _shown(
+            paid, "id order_id provider reference amount currency status created_at paid_at"
+        ),
+        "topUpRefunds": _shown(
+            await tx.all(top_ups_sent_back, payment_ids=[payment.id for payment in paid]),
+            "payment_id amount status requested_at ended_at",
+        ),
+        "spendings": _shown(
+            spent,
+            "id card_id kind state store_id order_number currency amount cash bonus points"
+            " returned_amount made_at ended_at",
+        ),
+        "spendingRefunds": _shown(
+            await tx.all(spendings_refunded, spending_ids=[spending.id for spending in spent]),
+            "spending_id amount cash bonus points reason refunded_at",
+        ),
+        "adjustments": _shown(
+            await tx.all(adjustments_made, card_ids=card_ids),
+            "card_id account_kind unit amount reason state proposed_at decided_at",
+        ),
+        "cardRefunds": _shown(
+            await tx.all(cards_refunded, card_ids=card_ids),
+            "card_id currency paid_out voided_bonus voided_points reason refunded_at",
+        ),
+    }
+
+
+def _shown(rows: Iterable[Any], names: str) -> list[dict[str, Any]]:
+    """The named columns of rows, as a JSON document holds them."""
+    columns = [(name, _camel(name)) for name in names.split()]
+    return [{shown: _plain(getattr(row, name)) for name, shown in columns} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case StrEnum():
+            return value.value
+    return value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
