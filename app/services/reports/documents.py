@@ -1,0 +1,482 @@
+"""Reports as tables: what a spreadsheet and a page show of them, number for number (FIN-2)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from app.core.db import Transaction
+from app.core.ids import type_id
+from app.core.money import Money
+from app.core.tables import Cell, Column, Document, Row, Table
+from app.models.cards import Scheme
+from app.services import organisation
+from app.services.reports import compliance, points, stored_value, top_ups, words
+from app.services.reports.downloads import Opened, ReportKind
+from app.services.reports.movements import Flow, Movement
+from app.services.reports.subjects import Subject
+
+TITLES = {
+    ReportKind.STORED_VALUE: "储值余额报表 Stored value",
+    ReportKind.POINTS_LIABILITY: "积分负债报表 Points liability",
+    ReportKind.TOP_UPS: "充值统计 Top-up statistics",
+    ReportKind.TOP_UP_ORDERS: "充值订单 Top-up orders",
+    ReportKind.COMPLIANCE: "预付卡合规报表 Prepaid card compliance",
+}
+
+_NAME, _ID, _MOMENT = 24, 32, 20
+
+
+class Field(NamedTuple):
+    """A column of a table, what its cells say of a thing, and whether they are added up below."""
+
+    title: str
+    cell: Callable[[Any], Cell]
+    width: int = 14
+    is_summed: bool = False
+
+
+class _Account(NamedTuple):
+    """One kind of stored value of a scheme."""
+
+    scheme: Scheme
+    label: str
+    flow: Flow
+
+
+class _Moved(NamedTuple):
+    account: _Account
+    movement: Movement
+    store_name: str
+
+
+class _Sourced(NamedTuple):
+    """A line of statistics, of one source."""
+
+    line: top_ups.Line
+    source: str
+    figures: top_ups.Figures
+
+
+class _Ruled(NamedTuple):
+    """Something beyond a limit, and the currency it is in."""
+
+    row: Any
+    currency: str
+    about: Subject
+
+
+class _Ordered(NamedTuple):
+    row: top_ups.OrderRow
+    scheme_name: str
+    about: Subject
+
+
+def _money(amount: Callable[[Any], int], currency: Callable[[Any], str]) -> Callable[[Any], Cell]:
+    return lambda thing: Money(amount(thing), currency(thing))
+
+
+def _sum(title: str, cell: Callable[[Any], Cell]) -> Field:
+    return Field(title, cell, is_summed=True)
+
+
+def _account_money(amount: Callable[[Any], int]) -> Callable[[Any], Cell]:
+    return _money(amount, lambda each: each.scheme.currency)
+
+
+BALANCES = (
+    Field(words.SCHEME, lambda each: each.scheme.name, _NAME),
+    Field(words.CURRENCY, lambda each: each.scheme.currency),
+    Field(words.ACCOUNT, lambda each: each.label),
+    _sum(words.OPENING, _account_money(lambda each: each.flow.opening)),
+    _sum(words.ADDED, _account_money(lambda each: each.flow.added)),
+    _sum(words.TAKEN, _account_money(lambda each: each.flow.taken)),
+    _sum(words.CLOSING, _account_money(lambda each: each.flow.closing)),
+    # A card may have both cash and bonus: these numbers do not add up to cards.
+    Field(words.CARDS, lambda each: each.flow.cards),
+    _sum(words.ON_CARDS, _account_money(lambda each: each.flow.on_cards)),
+    _sum(words.OWED, _account_money(lambda each: each.flow.owed)),
+)
+HELD = BALANCES[:2] + BALANCES[3:7]
+
+
+def _moved_money(amount: Callable[[Movement], int]) -> Callable[[Any], Cell]:
+    return _money(lambda each: amount(each.movement), lambda each: each.account.scheme.currency)
+
+
+MOVEMENTS = (
+    Field(words.SCHEME, lambda each: each.account.scheme.name, _NAME),
+    Field(words.CURRENCY, lambda each: each.account.scheme.currency),
+    Field(words.ACCOUNT, lambda each: each.account.label),
+    Field(words.KIND, lambda each: words.POSTINGS[each.movement.kind], _NAME),
+    _sum(words.ADDED, _moved_money(lambda movement: movement.added)),
+    _sum(words.TAKEN, _moved_money(lambda movement: movement.taken)),
+    _sum(words.NET, _moved_money(lambda movement: movement.net)),
+)
+STORE_MOVEMENTS = (
+    *MOVEMENTS[:3],
+    Field(words.STORE, lambda each: each.store_name or words.NONE, _NAME),
+    *MOVEMENTS[3:],
+)
+
+
+def _change(name: str) -> Field:
+    return _sum(words.POINTS[name], lambda each: each.changed_by(name))
+
+
+POINTS = (
+    Field(words.SCHEME, lambda each: each.scheme.name, _NAME),
+    _sum(words.OPENING, lambda each: each.flow.opening),
+    *(_change(name) for name in points.KINDS),
+    _sum(words.CLOSING, lambda each: each.flow.closing),
+    Field(words.CARDS, lambda each: each.flow.cards),
+    _sum(words.ON_CARDS, lambda each: each.flow.on_cards),
+    _sum(words.OWED, lambda each: each.flow.owed),
+    _sum(words.HELD, lambda each: each.held.closing),
+    Field(words.CURRENCY, lambda each: each.scheme.currency),
+    Field(
+        "每千分成本 Cost of 1,000",
+        _account_money(lambda each: each.scheme.points_cost_per_thousand),
+    ),
+    _sum("成本 Cost", lambda each: each.cost),
+)
+MONTHS = (
+    Field(words.SCHEME, lambda each: each[0].name, _NAME),
+    Field("到期月份 Expires in", lambda each: _month(each[1])),
+    _sum("积分 Points", lambda each: each[1].points),
+    Field(words.CURRENCY, lambda each: each[0].currency),
+    _sum("成本 Cost", lambda each: each[1].cost),
+)
+
+
+def _figure_money(amount: Callable[[top_ups.Figures], int]) -> Callable[[Any], Cell]:
+    return _money(lambda each: amount(each.figures), lambda each: each.line.currency)
+
+
+STATISTICS = (
+    Field("来源 Source", lambda each: each.source),
+    Field(words.CURRENCY, lambda each: each.line.currency),
+    Field("笔数 Orders", lambda each: each.figures.orders),
+    Field("实付 Paid", _figure_money(lambda figures: figures.paid)),
+    Field("赠送金 Bonus", _figure_money(lambda figures: figures.bonus)),
+    Field("积分 Points", lambda each: each.figures.points),
+    Field("已退笔数 Refunded orders", lambda each: each.figures.refunded_orders),
+    Field("已退金额 Refunded", _figure_money(lambda figures: figures.refunded)),
+)
+SOURCES: tuple[tuple[str, Callable[[top_ups.Line], top_ups.Figures]], ...] = (
+    ("销售 Sold", lambda line: line.sold),
+    ("批量 Batches", lambda line: line.batches),
+    ("充值码 Codes", lambda line: line.codes),
+)
+
+
+def _ruled_money(amount: Callable[[Any], int]) -> Callable[[Any], Cell]:
+    return _money(lambda each: amount(each.row), lambda each: each.currency)
+
+
+_HOLDER = Field(words.HOLDER, lambda each: each.row.holder)
+_CURRENCY = Field(words.CURRENCY, lambda each: each.currency)
+_CASH = Field(words.CASH, _ruled_money(lambda row: row.balance))
+_CAP = Field("上限 Cap", _ruled_money(lambda row: row.cap))
+_AMOUNT = Field(words.AMOUNT, _ruled_money(lambda row: row.amount))
+CARDS_ABOVE = (
+    Field(words.CARD_NUMBER, lambda each: each.row.number),
+    _HOLDER,
+    Field("记名 Registered", lambda each: words.yes(each.row.is_registered)),
+    _CURRENCY,
+    _CASH,
+    _CAP,
+)
+PERSONS_ABOVE = (
+    Field("会员 Member", lambda each: type_id("mem", each.row.member_id), _ID),
+    _HOLDER,
+    Field("卡数 Cards", lambda each: each.row.cards),
+    _CURRENCY,
+    _CASH,
+    _CAP,
+)
+LARGE_ORDERS = (
+    Field("订单 Order", lambda each: type_id("top", each.row.order_id), _ID),
+    Field("到账时间 Credited at", lambda each: _local(each.row.credited_at, each.about), _MOMENT),
+    Field(words.CARD_NUMBER, lambda each: each.row.card_number),
+    _HOLDER,
+    _CURRENCY,
+    _AMOUNT,
+    Field("须实名 Real name needed", lambda each: words.yes(each.row.needs_real_name)),
+    Field(
+        "实名登记时间 Real name recorded",
+        lambda each: _local(each.row.real_name_recorded_at, each.about),
+        _MOMENT,
+    ),
+    Field("须转账 Transfer needed", lambda each: words.yes(each.row.needs_transfer)),
+    Field(
+        "支付方式 Payment method",
+        lambda each: each.row.method_name or each.row.provider or words.NONE,
+        _NAME,
+    ),
+    Field("可追溯 Leaves a trace", lambda each: words.yes(each.row.leaves_trace)),
+    Field("超单笔上限 Above the most", lambda each: words.yes(each.row.is_above_most)),
+)
+EXPIRING = (
+    Field(words.CARD_NUMBER, lambda each: each.row.card_number),
+    _HOLDER,
+    _CURRENCY,
+    _AMOUNT,
+    Field("到期 Expires at", lambda each: _local(each.row.expires_at, each.about), _MOMENT),
+)
+
+
+def _order_money(amount: Callable[[top_ups.OrderRow], int]) -> Callable[[Any], Cell]:
+    return _money(lambda each: amount(each.row), lambda each: each.row.currency)
+
+
+ORDERS = (
+    Field("到账时间 Credited at", lambda each: _local(each.row.credited_at, each.about), _MOMENT),
+    Field("订单 Order", lambda each: type_id("top", each.row.id), _ID),
+    Field(words.SCHEME, lambda each: each.scheme_name, _NAME),
+    Field(words.CARD_NUMBER, lambda each: each.row.card_number),
+    Field("来源 Source", lambda each: words.SOURCES[each.row.source]),
+    Field("渠道 Channel", lambda each: words.CHANNELS[each.row.channel]),
+    Field("充值方案 Plan", lambda each: each.row.plan_name, _NAME),
+    Field(words.STORE, lambda each: each.row.store_name, _NAME),
+    Field("支付方式 Payment method", lambda each: each.row.method_name, _NAME),
+    Field("支付渠道 Provider", lambda each: each.row.provider),
+    Field(words.CURRENCY, lambda each: each.row.currency),
+    _sum("实付 Paid", _order_money(lambda row: row.amount)),
+    _sum("赠送金 Bonus", _order_money(lambda row: row.bonus)),
+    _sum("积分 Points", lambda each: each.row.points),
+    Field("状态 State", lambda each: words.STATES[each.row.state]),
+    Field("退款时间 Refunded at", lambda each: _local(each.row.ended_at, each.about), _MOMENT),
+    Field(
+        "退款方式 Refunded by",
+        lambda each: words.ROUTES[each.row.refund_route] if each.row.refund_route else None,
+    ),
+)
+
+
+class Sums:
+    """Real sums of the fields that have them, kept by currency while rows go by."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        titles = [field.title for field in fields]
+        self._fields = fields
+        self._currency_at = titles.index(words.CURRENCY) if words.CURRENCY in titles else None
+        self._totals: dict[str, list[Cell]] = {}
+
+    def add(self, row: Row) -> None:
+        if self._currency_at is None or not any(field.is_summed for field in self._fields):
+            return
+        currency = str(row[self._currency_at])
+        total = self._totals.get(currency)
+        if total is None:
+            total = self._totals[currency] = [None] * len(row)
+            total[0], total[self._currency_at] = words.TOTAL, currency
+        for position, field in enumerate(self._fields):
+            if field.is_summed:
+                total[position] = _added(total[position], row[position])
+
+    def rows(self) -> list[Row]:
+        """One a currency."""
+        return [total for _, total in sorted(self._totals.items())]
+
+
+async def document(tx: Transaction, opened: Opened) -> Document:
+    """A report with all its tables; of a list of orders only the head. For `Database.scan`."""
+    about = opened.about
+    tables: list[Table] = []
+    match opened.asked.kind:
+        case ReportKind.STORED_VALUE:
+            tables = await _stored_value(tx, await stored_value.of(tx, about, by_store=True))
+        case ReportKind.POINTS_LIABILITY:
+            tables = _points(await points.of(tx, about))
+        case ReportKind.TOP_UPS:
+            for grouping in top_ups.Grouping:
+                tables.append(_statistics(await top_ups.of(tx, about, grouping=grouping)))
+        case ReportKind.COMPLIANCE:
+            tables = _compliance(await compliance.of(tx, about))
+        case ReportKind.TOP_UP_ORDERS:
+            tables = [table_of(TITLES[ReportKind.TOP_UP_ORDERS], ORDERS, ())]
+    return Document(title=TITLES[opened.asked.kind], facts=_facts(opened), tables=tables)
+
+
+def order_rows(page: Iterable[top_ups.OrderRow], scheme_name: str, about: Subject) -> list[Row]:
+    """Lines of the list of orders."""
+    return [_row(ORDERS, _Ordered(row, scheme_name, about)) for row in page]
+
+
+def table_of(
+    title: str, fields: Sequence[Field], things: Iterable[object], note: str = ""
+) -> Table:
+    """A table of things, with the sums of what its fields add up."""
+    rows = [_row(fields, thing) for thing in things]
+    sums = Sums(fields)
+    for row in rows:
+        sums.add(row)
+    return Table(
+        title=title,
+        columns=[Column(field.title, field.width) for field in fields],
+        rows=rows,
+        totals=sums.rows(),
+        note=note,
+    )
+
+
+def _row(fields: Sequence[Field], thing: object) -> Row:
+    return [field.cell(thing) for field in fields]
+
+
+def _added(total: Cell, cell: Cell) -> Cell:
+    match total, cell:
+        case None, _:
+            return cell
+        case Money(), Money():
+            return total + cell
+        case int(), int():
+            return total + cell
+    raise AssertionError(f"not to be added up: {total!r} and {cell!r}")
+
+
+def _facts(opened: Opened) -> list[tuple[str, str]]:
+    about, period = opened.about, opened.about.period
+    made_at = about.made_at.astimezone(period.zone)
+    return [
+        ("集团 Group", opened.group.name),
+        ("视角 Perspective", about.perspective.name),
+        ("期间 Period", f"{period.from_day} 00:00 – {period.to_day} 00:00, {period.zone.key}"),
+        ("生成时间 Made at", f"{made_at:%Y-%m-%d %H:%M:%S}, {period.zone.key}"),
+        ("生成人 Made by", opened.made_by),
+    ]
+
+
+async def _stored_value(tx: Transaction, value: stored_value.StoredValue) -> list[Table]:
+    accounts = [
+        _Account(each.scheme, label, flow)
+        for each in value.schemes
+        for label, flow in ((words.CASH, each.cash), (words.BONUS, each.bonus))
+    ]
+    held = [_Account(each.scheme, words.HELD, each.held) for each in value.schemes]
+    moved = [_Moved(each, movement, "") for each in accounts for movement in each.flow.movements]
+    return [
+        table_of(
+            "余额 Balances",
+            BALANCES,
+            accounts,
+            "期初 + 增加 − 减少 = 期末 = 卡上余额 − 欠款。 "
+            "Opening + added − taken = closing = on cards − owed.",
+        ),
+        table_of("变动 Movements", MOVEMENTS, moved),
+        table_of("门店变动 By store", STORE_MOVEMENTS, await _at_stores(tx, accounts)),
+        table_of(
+            words.HELD,
+            HELD,
+            held,
+            "已从卡上扣下、账单尚未确定。 Taken from cards for bills that are not final.",
+        ),
+    ]
+
+
+async def _at_stores(tx: Transaction, accounts: Sequence[_Account]) -> list[_Moved]:
+    moved = [(each, movement) for each in accounts for movement in each.flow.by_store or ()]
+    ids: set[UUID] = {each.store_id for _, each in moved if each.store_id is not None}
+    stores = await organisation.nodes(tx, list(ids))
+    names = {store_id: store.name for store_id, store in stores.items()}
+    found = [
+        _Moved(account, movement, names[movement.store_id] if movement.store_id else "")
+        for account, movement in moved
+    ]
+    # Sorting is stable: within a store they stay in the order of their kinds.
+    return sorted(found, key=lambda each: (str(each.account.scheme.id), each.store_name))
+
+
+def _points(liability: points.PointsLiability) -> list[Table]:
+    months = [(each.scheme, left) for each in liability.schemes for left in each.months or ()]
+    is_told = liability.about.is_until_now
+    return [
+        table_of(
+            "积分 Points",
+            POINTS,
+            liability.schemes,
+            "期初 + 各项变动 = 期末 = 卡上余额 − 欠款；成本按卡上余额计。 "
+            "Opening + all changes = closing = on cards − owed; the cost is of what is on cards.",
+        ),
+        table_of(
+            "到期月份 By expiry month",
+            MONTHS,
+            months,
+            "" if is_told else "仅适用于截至当前的期间。 Told of a period that reaches to now.",
+        ),
+    ]
+
+
+def _month(left: points.Expiring) -> str:
+    return "永久 Never" if left.month is None else f"{left.month:%Y-%m}"
+
+
+def _statistics(found: top_ups.Statistics) -> Table:
+    label = words.GROUPINGS[found.grouping]
+    fields = (Field(label, lambda each: line_name(each.line), _NAME), *STATISTICS)
+    totals = (Field(label, lambda each: words.TOTAL), *STATISTICS)
+    return Table(
+        title=f"按{label}",
+        columns=[Column(field.title, field.width) for field in fields],
+        rows=[_row(fields, each) for each in _by_source(found.lines)],
+        totals=[_row(totals, each) for each in _by_source(found.totals)],
+    )
+
+
+def _by_source(lines: Iterable[top_ups.Line]) -> list[_Sourced]:
+    every = (_Sourced(line, label, of(line)) for line in lines for label, of in SOURCES)
+    return [each for each in every if each.figures.orders]
+
+
+def line_name(line: top_ups.Line) -> Cell:
+    """What a line of statistics is called."""
+    if line.day is not None:
+        return line.day
+    named = line.store or line.plan or line.method
+    if named is None:
+        return line.provider or words.NONE
+    return f"{named.name} ({line.provider})" if line.provider else named.name
+
+
+def _compliance(found: compliance.Compliance) -> list[Table]:
+    about, limits = found.about, (Column("限额 Limit", _ID), Column(words.CURRENCY))
+
+    def beyond(title: str, fields: Sequence[Field], name: str) -> Table:
+        lists = [(each.rules.currency, getattr(each, name)) for each in found.currencies]
+        things = [_Ruled(row, currency, about) for currency, of in lists for row in of.rows]
+        return table_of(title, fields, things, _how_many(of.how_many for _, of in lists))
+
+    return [
+        Table(
+            title="限额 Limits",
+            columns=(*limits, Column(words.AMOUNT)),
+            rows=[
+                (label, each.rules.currency, _limit(each.rules.currency, getattr(each.rules, name)))
+                for each in found.currencies
+                for name, label in words.LIMITS.items()
+            ],
+        ),
+        beyond("超限卡 Cards above the cap", CARDS_ABOVE, "cards"),
+        beyond("超限个人 Persons above the cap", PERSONS_ABOVE, "persons"),
+        beyond("大额充值 Large top-ups", LARGE_ORDERS, "orders"),
+        table_of(
+            "会过期的本金 Cash that expires",
+            EXPIRING,
+            [_Ruled(row, row.currency, about) for row in found.expiring.rows],
+            _how_many([found.expiring.how_many]),
+        ),
+    ]
+
+
+def _limit(currency: str, amount: int | None) -> Cell:
+    return words.NONE if amount is None else Money(amount, currency)
+
+
+def _how_many(numbers: Iterable[int]) -> str:
+    total = sum(numbers)
+    return f"共 {total:,} 条，最多列出 {compliance.ROWS_MAX:,} 条。 {total:,} in all."
+
+
+def _local(moment: datetime | None, about: Subject) -> datetime | None:
+    return None if moment is None else moment.astimezone(about.period.zone)

@@ -1,0 +1,144 @@
+"""Links to a report as a file or a page: for one person, for five minutes, once (FIN-2)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from app.core.db import Transaction
+from app.core.errors import BadInput
+from app.models.organisation import Node
+from app.models.sessions import PrincipalKind
+from app.services import audit, organisation, partners, staff, tickets
+from app.services.actors import Actor
+from app.services.reports.subjects import Subject, subject
+
+PURPOSE = "report"
+LINK_LIFE = timedelta(minutes=5)
+
+
+class ReportKind(StrEnum):
+    STORED_VALUE = "STORED_VALUE"
+    POINTS_LIABILITY = "POINTS_LIABILITY"
+    TOP_UPS = "TOP_UPS"
+    TOP_UP_ORDERS = "TOP_UP_ORDERS"
+    COMPLIANCE = "COMPLIANCE"
+
+
+class ReportFormat(StrEnum):
+    EXCEL = "EXCEL"
+    PAGE = "PAGE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which report, about what, as what."""
+
+    kind: ReportKind
+    format: ReportFormat
+    perspective_id: UUID
+    from_day: date
+    to_day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """By what somebody is signed in: looked at again when the link is used."""
+
+    session_id: UUID | None
+    scopes: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A link that was used: what was asked, and by whom."""
+
+    asked: Asked
+    about: Subject
+    group: Node
+    made_by: str
+
+
+async def link(
+    tx: Transaction, actor: Actor, *, asked: Asked, signed_in: SignedIn, now: datetime
+) -> str:
+    """The secret of a link to a report. Raises `Forbidden`, `BadInput`."""
+    if asked.kind is ReportKind.TOP_UP_ORDERS and asked.format is ReportFormat.PAGE:
+        raise BadInput("TOP_UP_ORDERS is a list of any length: ask for it as EXCEL.")
+    await _subject(tx, actor, asked, now)
+    return await tickets.issue(
+        tx,
+        purpose=PURPOSE,
+        payload={
+            "kind": asked.kind,
+            "format": asked.format,
+            "perspective": str(asked.perspective_id),
+            "from": asked.from_day.isoformat(),
+            "to": asked.to_day.isoformat(),
+            "actor_kind": actor.kind,
+            "actor": str(actor.id),
+            "session": None if signed_in.session_id is None else str(signed_in.session_id),
+            "scopes": sorted(signed_in.scopes),
+        },
+        now=now,
+        life=LINK_LIFE,
+    )
+
+
+async def use(tx: Transaction, *, secret: str, now: datetime) -> Opened:
+    """Take a link, which only one can, and write down that its report was downloaded.
+
+    Whoever it was made for must still be signed in and allowed. Raises `TicketRefused`,
+    `Unauthenticated`, `Forbidden`, and `TooManyRequests` for a partner above its rate.
+    """
+    payload = (await tickets.redeem(tx, purpose=PURPOSE, secret=secret, now=now)).payload
+    actor = await _actor(tx, payload, now)
+    asked = Asked(
+        kind=ReportKind(payload["kind"]),
+        format=ReportFormat(payload["format"]),
+        perspective_id=UUID(payload["perspective"]),
+        from_day=date.fromisoformat(payload["from"]),
+        to_day=date.fromisoformat(payload["to"]),
+    )
+    about = await _subject(tx, actor, asked, now)
+    await audit.record(
+        tx, actor, "report.download", object_kind="node", object_id=asked.perspective_id,
+        node_id=asked.perspective_id, now=now, report=asked.kind, format=asked.format,
+        from_day=asked.from_day, to_day=asked.to_day,
+    )  # fmt: skip
+    return Opened(
+        asked=asked,
+        about=about,
+        group=await organisation.node(tx, actor.group_id),
+        made_by=await _name(tx, actor),
+    )
+
+
+async def _subject(tx: Transaction, actor: Actor, asked: Asked, now: datetime) -> Subject:
+    return await subject(
+        tx,
+        actor,
+        perspective_id=asked.perspective_id,
+        from_day=asked.from_day,
+        to_day=asked.to_day,
+        now=now,
+    )
+
+
+async def _actor(tx: Transaction, payload: dict[str, Any], now: datetime) -> Actor:
+    actor_id = UUID(payload["actor"])
+    if payload["actor_kind"] == PrincipalKind.STAFF:
+        session_id = UUID(payload["session"])
+        return await staff.actor_of_staff(tx, staff_id=actor_id, session_id=session_id, now=now)
+    scopes = payload["scopes"]
+    return await partners.actor_of_partner(tx, partner_id=actor_id, scopes=scopes, now=now)
+
+
+async def _name(tx: Transaction, actor: Actor) -> str:
+    if actor.kind is PrincipalKind.STAFF:
+        found = await staff.myself(tx, staff_id=actor.id, group_id=actor.group_id)
+        return found.staff.name
+    client = await partners.client(tx, partner_id=actor.id, group_id=actor.group_id)
+    return client.row.name
