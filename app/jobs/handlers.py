@@ -4,30 +4,19 @@ A handler speaks to the outside first. What it wants to change in the database i
 effect, which is run in the transaction that marks the job done: once, whatever happens.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app.core.db import Transaction
-from app.gateways.outside import CODE_TEMPLATE, Outside
+from app.gateways.outside import CODE_TEMPLATE
+from app.jobs import payments, points, tiers
+from app.jobs.tasks import Effect, Handler, Task
 from app.models.identities import CodeChannel
 from app.services import verification_codes
+from app.services.top_ups import batches
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One job as its handler sees it."""
-
-    id: UUID
-    payload: Mapping[str, Any]
-    outside: Outside
-    now: datetime
-
-
-Effect = Callable[[Transaction], Coroutine[Any, Any, None]]
-Handler = Callable[[Task], Awaitable[Effect | None]]
+__all__ = ["HANDLERS", "Effect", "Handler", "Task"]
 
 CODE_SUBJECT = "验证码 {code} · Your code is {code}"
 CODE_TEXT = """\
@@ -54,6 +43,19 @@ async def send_verification_code(task: Task) -> None:
         await task.outside.mail.send(payload["target"], subject, text)
 
 
+async def work_on_top_up_batch(task: Task) -> Effect:
+    """One row of a list, and on to the next (CRD-6)."""
+
+    async def work(tx: Transaction) -> None:
+        await batches.work_on(tx, batch_id=UUID(task.payload["batch_id"]), now=task.now)
+
+    return work
+
+
 HANDLERS: Mapping[str, Handler] = {
+    batches.JOB: work_on_top_up_batch,
     verification_codes.SEND_JOB: send_verification_code,
+    **payments.HANDLERS,
+    **points.HANDLERS,
+    **tiers.HANDLERS,
 }

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import orjson
 import structlog
@@ -21,9 +22,11 @@ from app.core.clock import utc_now
 from app.core.db import Database, Transaction
 from app.gateways.errors import ProviderLimitExceeded, ProviderRefused, ProviderUnavailable
 from app.gateways.outside import Outside
+from app.jobs.duties import DUTIES, Duty
 from app.jobs.handlers import HANDLERS, Effect, Handler, Task
+from app.jobs.routines import NEXT_TIMES
 from app.models.operations import Job
-from app.services import audit, jobs, retention, signing_keys
+from app.services import audit, jobs, retention, routines, signing_keys
 
 JOBS_AT_ONCE_MAX = 20
 POLL_S = 1.0
@@ -32,6 +35,9 @@ SEAL_EVERY_S = 1.0
 ROTATE_EVERY_S = 3_600.0
 METRICS_EVERY_S = 5.0
 FORGET_EVERY_S = 60.0
+ROUTINES_EVERY_S = 5.0
+DUTIES_EVERY_S = 10.0
+DUTY_BATCHES_MAX = 1_000
 FORGET_BATCHES_MAX = 100
 SEAL_BATCHES_MAX = 100
 STOP_S = 20.0
@@ -52,6 +58,7 @@ class Worker:
     database: Database
     outside: Outside
     handlers: Mapping[str, Handler] = field(default_factory=lambda: HANDLERS)
+    next_times: Mapping[str, routines.NextTime] = field(default_factory=lambda: NEXT_TIMES)
     clock: Callable[[], datetime] = utc_now
     jobs_at_once: int = JOBS_AT_ONCE_MAX
     poll_s: float = POLL_S
@@ -77,6 +84,11 @@ class Worker:
             asyncio.create_task(self._every(METRICS_EVERY_S, self.measure)),
             asyncio.create_task(self._every(FORGET_EVERY_S, self.forget)),
             asyncio.create_task(self._every(ROTATE_EVERY_S, self.rotate)),
+            asyncio.create_task(self._every(ROUTINES_EVERY_S, self.begin_routines)),
+            *(
+                asyncio.create_task(self._every(DUTIES_EVERY_S, partial(self.perform, duty)))
+                for duty in DUTIES
+            ),
         ]
         try:
             while not self._stopping.is_set():
@@ -91,8 +103,11 @@ class Worker:
             _log.info("worker stopped", worker=self.name)
 
     async def drain(self) -> int:
-        """Do everything that is due now and return; for tests."""
+        """Do everything that is due now and return how many jobs that were; for tests."""
         count = 0
+        await self.begin_routines()
+        for duty in DUTIES:
+            await self.perform(duty)
         while leased := await self.database.run(jobs.lease, worker=self.name, now=self.clock()):
             await asyncio.gather(*(self._do(job) for job in leased))
             count += len(leased)
@@ -117,6 +132,19 @@ class Worker:
         await self.database.run(
             signing_keys.rotate_when_due, now=self.clock(), token_life=signing_keys.TOKEN_LIFE_MAX
         )
+
+    async def begin_routines(self) -> None:
+        """Write down a job for each routine whose time has come."""
+        while await self.database.run(
+            routines.begin_due, next_times=self.next_times, now=self.clock()
+        ):
+            pass  # a routine that was begun is due later, so this ends
+
+    async def perform(self, duty: Duty) -> None:
+        """Do what is due of one kind, batch after batch."""
+        for _ in range(DUTY_BATCHES_MAX):
+            if not await self.database.run(duty, now=self.clock()):
+                return
 
     async def measure(self) -> None:
         """Show how much work waits, and for how long."""
@@ -207,8 +235,9 @@ class Worker:
             try:
                 await duty()
             except Exception as error:  # one failed round must not end the duty
-                DUTIES_FAILED.labels(duty.__name__).inc()
-                _log.error("duty failed", duty=duty.__name__, exc_info=error)
+                name = _name_of(duty)
+                DUTIES_FAILED.labels(name).inc()
+                _log.error("duty failed", duty=name, exc_info=error)
             await asyncio.sleep(seconds)
 
     async def _finish_begun(self) -> None:
@@ -224,3 +253,8 @@ async def _finish(tx: Transaction, *, job: Job, effect: Effect | None, now: date
     if is_ours and effect is not None:
         await effect(tx)
     return is_ours
+
+
+def _name_of(duty: Callable[[], Awaitable[None]]) -> str:
+    """`perform` stands for the duty it was given."""
+    return duty.args[0].__name__ if isinstance(duty, partial) else duty.__name__

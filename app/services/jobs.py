@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, or_
 from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, every_column, light, statement, upsert, values_of
+from app.core.errors import DomainError
 from app.models.operations import Job
 
 ATTEMPTS_MAX = 8
@@ -69,6 +70,26 @@ give_up = statement(
     .where(is_held)
     .values(failed_at=bindparam("finished_at"), lease_until=None, error=bindparam("why"))
 )
+by_id = statement(select(Job).where(col(Job.id) == bindparam("job_id")), into=Job)
+failed_jobs = statement(
+    select(Job)
+    .where(col(Job.failed_at).is_not(None))
+    .order_by(col(Job.id).desc())
+    .limit(bindparam("limit")),
+    into=Job,
+)
+failed_before = statement(
+    select(Job)
+    .where(col(Job.failed_at).is_not(None), col(Job.id) < bindparam("before"))
+    .order_by(col(Job.id).desc())
+    .limit(bindparam("limit")),
+    into=Job,
+)
+try_again = statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"), col(Job.failed_at).is_not(None))
+    .values(failed_at=None, lease_until=None, attempts=0, run_at=bindparam("again_at"))
+)
 count_open = statement(select(func.count()).select_from(Job).where(is_open), into=int)
 oldest_open = statement(select(func.min(Job.run_at)).where(is_open), into=datetime)
 new_job = light(Job)
@@ -81,16 +102,21 @@ async def enqueue(
     *,
     now: datetime,
     unique_key: str | None = None,
+    run_at: datetime | None = None,
 ) -> None:
-    """Write work down, to be done after this transaction commits.
+    """Write work down, to be done after this transaction commits, or not before `run_at`.
 
     A job whose `unique_key` stands in the table is dropped in silence; done ones stay a week.
     """
     job = new_job(
-        kind=kind, payload=orjson.dumps(payload).decode(), unique_key=unique_key, run_at=now
+        kind=kind,
+        payload=orjson.dumps(payload, default=str).decode(),
+        unique_key=unique_key,
+        run_at=run_at or now,
     )
     await tx.changed(write_down, **values_of(job))
-    tx.announce(TOPIC, {})
+    if job.run_at <= now:  # a later one is found by polling
+        tx.announce(TOPIC, {})
 
 
 async def lease(
@@ -131,3 +157,39 @@ class Backlog(NamedTuple):
 async def backlog(tx: Transaction) -> Backlog:
     oldest = await tx.one(oldest_open)
     return Backlog(await tx.one(count_open) or 0, oldest)
+
+
+class JobNotFound(DomainError):
+    """No such job; done ones are dropped after a week."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such job.")
+
+
+class JobNotFailed(DomainError):
+    """Only a job that was given up can be tried again."""
+
+    def __init__(self) -> None:
+        super().__init__("This job has not failed.")
+
+
+async def failures(tx: Transaction, *, before: UUID | None, limit: int) -> list[Job]:
+    """Jobs that were given up, the latest first."""
+    if before is None:
+        return await tx.all(failed_jobs, limit=limit)
+    return await tx.all(failed_before, limit=limit, before=before)
+
+
+async def retry(tx: Transaction, *, job_id: UUID, now: datetime) -> Job:
+    """Put a job that was given up back, as if it had never been tried.
+
+    Raises `JobNotFound`, `JobNotFailed`.
+    """
+    if not await tx.changed(try_again, job_id=job_id, again_at=now):
+        if await tx.one(by_id, job_id=job_id) is None:
+            raise JobNotFound
+        raise JobNotFailed
+    tx.announce(TOPIC, {})
+    again = await tx.one(by_id, job_id=job_id)
+    assert again is not None
+    return again

@@ -9,7 +9,8 @@ from sqlmodel import SQLModel, col, delete, select
 
 from app.core.db import Statement, Transaction, statement
 from app.models.identities import VerificationCode
-from app.models.operations import Job, RateCount
+from app.models.operations import Job, ProviderToken, RateCount
+from app.models.payments import PaymentNotification
 from app.models.sessions import RefreshToken, Ticket
 
 BATCH = 500
@@ -33,6 +34,10 @@ def _drop(table: type[SQLModel], old_by: Any, before: str, *also: Any) -> Statem
 KEPT: dict[str, Kept] = {
     "tickets": Kept(timedelta(days=1), _drop(Ticket, col(Ticket.expires_at), "before")),
     # The longest window is a day.
+    # Tokens are made anew when they are needed; what names one payment is not needed for long.
+    "provider_tokens": Kept(
+        timedelta(days=30), _drop(ProviderToken, col(ProviderToken.expires_at), "before")
+    ),
     "rate_counts": Kept(timedelta(days=2), _drop(RateCount, col(RateCount.window_start), "before")),
     # Codes are counted for a day (IDN-7).
     "verification_codes": Kept(
@@ -44,6 +49,10 @@ KEPT: dict[str, Kept] = {
     # Failed ones stay for somebody to look at, but not for ever: they hold what was to be sent.
     "failed_jobs": Kept(
         timedelta(days=30), _drop(Job, col(Job.id), "before_id", col(Job.failed_at).is_not(None))
+    ),
+    # Providers repeat a message for days; what it says is settled once, however old it is.
+    "payment_notifications": Kept(
+        timedelta(days=30), _drop(PaymentNotification, col(PaymentNotification.id), "before_id")
     ),
     # No session lives longer than 60 days by default; its tokens go before it.
     "refresh_tokens": Kept(

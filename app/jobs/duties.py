@@ -1,0 +1,55 @@
+"""What the clock brings about all the time, a batch in a transaction: expiry, mostly.
+
+Unlike a routine a duty has no set time: it looks for what is due, in whatever group.
+"""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from app.core.db import Transaction
+from app.services import ledger, member_records, spendings, tiers
+from app.services.top_ups import orders, smart
+
+Duty = Callable[..., Coroutine[Any, Any, int]]
+"""`(tx, *, now)`: does one batch of what is due and says how much that was; 0 ends the round."""
+
+
+async def expire_lots(tx: Transaction, *, now: datetime) -> int:
+    """Points and stored value whose time is over (PTS-4, TOP-9)."""
+    return len(await ledger.expire_due(tx, now=now))
+
+
+async def expire_tiers(tx: Transaction, *, now: datetime) -> int:
+    """Tiers whose time is over (TIR-4)."""
+    return await tiers.expire_due(tx, now=now)
+
+
+async def void_spendings(tx: Transaction, *, now: datetime) -> int:
+    """What was authorised and never captured (TOP-9)."""
+    return await spendings.void_overdue(tx, now=now)
+
+
+async def cancel_top_ups(tx: Transaction, *, now: datetime) -> int:
+    """Orders nobody paid in time (TOP-7)."""
+    return await orders.cancel_overdue(tx, now=now)
+
+
+async def release_quotes(tx: Transaction, *, now: datetime) -> int:
+    """Offers nobody took in time, with the stock they hold (TOP-5)."""
+    return await smart.release_overdue(tx, now=now)
+
+
+async def index_names(tx: Transaction, *, now: datetime) -> int:
+    """Names that an earlier release wrote without an index to find them by (MEM-1)."""
+    return await member_records.index_names(tx, now=now)
+
+
+DUTIES: tuple[Duty, ...] = (
+    expire_lots,
+    expire_tiers,
+    void_spendings,
+    cancel_top_ups,
+    release_quotes,
+    index_names,
+)
