@@ -28,11 +28,11 @@ from app.edge.middleware import BodyLimit, Observe, RequestId, SecurityHeaders
 from app.gateways.outside import Outside
 from app.jobs.outside import DatabaseTokens, open_outside
 from app.jobs.worker import Worker
-from app.services import organisation
+from app.services import organisation, roles
 from app.settings import Settings
 from auth import oauth, web
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers import codes_http
+from resolvers import codes_http, payments_http, reports_http
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
@@ -50,6 +50,8 @@ ROUTE_GROUPS = {
     "/admin/graphql": "admin_graphql",
     "/auth": "auth",
     "/codes": "codes",
+    "/payments": "payments",
+    "/reports": "reports",
     "/static": "static",
     "/sandbox": "sandbox",
     "/healthz": "health",
@@ -149,6 +151,8 @@ class App:
             *oauth.routes(running),
             *web.routes(running),
             *codes_http.routes(running),
+            *reports_http.routes(running),
+            *payments_http.routes(running),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         if sandbox is not None:
@@ -217,6 +221,8 @@ async def start(settings: Settings) -> AsyncIterator[Running]:
             raise GroupMissing(
                 f"There is no group with the code {settings.group_code!r}: run `regulars init`."
             )
+        # A newer release may allow its built-in roles more than the one that made the group.
+        await database.run(roles.ensure_built_in, group_id=group.id)
         now = datetime.now(UTC)
         keys = SigningKeys(database)
         await keys.start(now)

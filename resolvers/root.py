@@ -7,82 +7,156 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
+from resolvers.admin import adjustments as admin_adjustments
 from resolvers.admin import audit as admin_audit
+from resolvers.admin import behaviour as admin_behaviour
 from resolvers.admin import cards as admin_cards
+from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
+from resolvers.admin import jobs as admin_jobs
 from resolvers.admin import member_codes as admin_member_codes
 from resolvers.admin import members as admin_members
 from resolvers.admin import organisation as admin_organisation
 from resolvers.admin import partners as admin_partners
+from resolvers.admin import points as admin_points
 from resolvers.admin import purchases as admin_purchases
+from resolvers.admin import recharge_codes as admin_recharge_codes
+from resolvers.admin import reports as admin_reports
 from resolvers.admin import schemes as admin_schemes
 from resolvers.admin import sessions as admin_sessions
+from resolvers.admin import smart_top_ups as admin_smart_top_ups
+from resolvers.admin import spendings as admin_spendings
 from resolvers.admin import staff as admin_staff
+from resolvers.admin import tags as admin_tags
+from resolvers.admin import tiers as admin_tiers
+from resolvers.admin import top_up_batches as admin_top_up_batches
+from resolvers.admin import top_up_plans as admin_top_up_plans
+from resolvers.admin import top_ups as admin_top_ups
+from resolvers.member import behaviour as member_behaviour
 from resolvers.member import cards as member_cards
 from resolvers.member import identities as member_identities
 from resolvers.member import live as member_live
 from resolvers.member import member_codes as member_member_codes
 from resolvers.member import members as member_members
+from resolvers.member import notices as member_notices
 from resolvers.member import purchases as member_purchases
+from resolvers.member import recharge_codes as member_recharge_codes
 from resolvers.member import sessions as member_sessions
 from resolvers.member import sign_in as member_sign_in
+from resolvers.member import smart_top_ups as member_smart_top_ups
+from resolvers.member import spendings as member_spendings
+from resolvers.member import top_ups as member_top_ups
 from schema import (
+    adjustments,
+    behaviour,
     cards,
+    compliance,
     consumption,
     identities,
+    jobs,
     ledger,
     member_codes,
     members,
+    notices,
     organisation,
     partners,
+    points,
     purchases,
+    recharge_codes,
+    reports,
     requests,
     schemes,
+    scopes,
     sessions,
+    smart_top_ups,
+    spendings,
     staff,
+    tags,
+    tiers,
+    timeline,
+    top_up_batches,
+    top_up_plans,
+    top_ups,
     verification_codes,
 )
 from schema.scalars import SCALARS
 
 MEMBER = (
+    member_behaviour,
     member_cards,
     member_identities,
     member_live,
     member_member_codes,
     member_members,
+    member_notices,
     member_purchases,
+    member_recharge_codes,
     member_sessions,
     member_sign_in,
+    member_smart_top_ups,
+    member_spendings,
+    member_top_ups,
 )
 ADMIN = (
+    admin_adjustments,
     admin_audit,
+    admin_behaviour,
     admin_cards,
+    admin_compliance,
     admin_consumption,
+    admin_jobs,
     admin_member_codes,
     admin_members,
     admin_organisation,
     admin_partners,
+    admin_points,
     admin_purchases,
+    admin_recharge_codes,
+    admin_reports,
     admin_schemes,
     admin_sessions,
+    admin_smart_top_ups,
+    admin_spendings,
     admin_staff,
+    admin_tags,
+    admin_tiers,
+    admin_top_up_batches,
+    admin_top_up_plans,
+    admin_top_ups,
 )
 HANDLERS = [
     handler
     for domain in (
+        adjustments,
+        behaviour,
         cards,
+        compliance,
         consumption,
         identities,
+        jobs,
         ledger,
         member_codes,
         members,
+        notices,
         organisation,
         partners,
+        points,
         purchases,
+        recharge_codes,
+        reports,
         requests,
         schemes,
+        scopes,
         sessions,
+        smart_top_ups,
+        spendings,
         staff,
+        tags,
+        tiers,
+        timeline,
+        top_up_batches,
+        top_up_plans,
+        top_ups,
         verification_codes,
     )
     for handler in domain.HANDLERS

@@ -27,12 +27,16 @@ PREFIXES = {
     "member": "mem",
     "card": "card",
     "purchase": "pur",
+    "top_up": "top",
+    "payment": "pay",
     "scheme": "sch",
     "merge": "mrg",
+    "tag": "tag",
 }
 # Which details are ids, and what those begin with.
 DETAIL_PREFIXES = {
     "card": "card",
+    "order": "top",
     "terminal": "term",
     "survivor": "mem",
     "loser": "mem",
@@ -43,6 +47,7 @@ DETAIL_PREFIXES = {
     "stores": "node",
     "scheme": "sch",
     "member": "mem",
+    "tags": "tag",
 }
 ACTOR_PREFIXES = {
     PrincipalKind.MEMBER.value: "mem",

@@ -75,6 +75,26 @@ class Identity:
         )
 
 
+@strawberry.type(
+    description="A phone number or an e-mail address that staff wrote down and nobody proved. It"
+    " finds the member and signs nobody in."
+)
+class Contact:
+    id: strawberry.ID = strawberry.field(description="Its id, `idn_…`.")
+    kind: IdentityKind = strawberry.field(description="PHONE or EMAIL.")
+    masked: str = strawberry.field(description="The value with its middle hidden: 138****1234.")
+    written_at: datetime = strawberry.field(description="When it was written down.")
+
+    @classmethod
+    def of(cls, row: rows.Identity) -> Self:
+        return cls(
+            id=strawberry.ID(type_id("idn", row.id)),
+            kind=row.kind,
+            masked=masked(row),
+            written_at=row.proven_at,
+        )
+
+
 @strawberry.type(description="A card as a merge would leave it.")
 class CardInMerge:
     scheme_name: str = strawberry.field(description="The card's scheme.")
@@ -200,6 +220,22 @@ class IdentityNotFound(Problem): ...
 class LastIdentity(Problem): ...
 
 
+@strawberry.type(description="Somebody is known by this phone or e-mail address already.")
+class ContactTaken(Problem):
+    member_id: strawberry.ID = strawberry.field(description="Who, `mem_…`.")
+
+    @classmethod
+    def of(cls, error: identities.ContactTaken) -> Self:
+        member_id = strawberry.ID(type_id("mem", error.member_id))
+        return cls(message=str(error), member_id=member_id)
+
+
+@strawberry.type(
+    description="Somebody signs in to this record, and changes how by a proof of their own."
+)
+class ContactIsTheirs(Problem): ...
+
+
 @strawberry.type(description="The two records cannot become one as they are.")
 class MergeImpossible(Problem):
     reason: str = strawberry.field(description="Why, in half a sentence.")
@@ -314,6 +350,8 @@ HANDLERS = [
     shown_as(TicketRefused, tickets.TicketRefused),
     shown_as(IdentityNotFound, identities.IdentityNotFound),
     shown_as(LastIdentity, identities.LastIdentity),
+    shown_as(ContactTaken, identities.ContactTaken),
+    shown_as(ContactIsTheirs, identities.ContactIsTheirs),
     shown_as(MergeImpossible, merges.MergeImpossible),
     shown_as(MergeNotFound, merges.MergeNotFound),
     shown_as(MergeNotUndoable, merges.MergeNotUndoable),

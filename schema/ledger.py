@@ -30,6 +30,12 @@ describe(
         "EXPIRE": "Its time was over.",
         "ADJUST": "Staff corrected it.",
         "TOP_UP": "It was paid in, or came with what was.",
+        "TOP_UP_REFUND": "A top-up was given back.",
+        "AUTHORISE": "It was set aside for a bill that is not final yet.",
+        "CAPTURE": "A bill became final: what was set aside and not needed came back.",
+        "CARD_REFUND": "The card was paid out and closed.",
+        "DECAY": "It was not used for a long time.",
+        "ROLL_BACK": "Staff took back what had come by fraud.",
         "MERGE": "It came from, or went to, a card of the same person.",
         "MERGE_UNDO": "Two records were parted again.",
     },
@@ -120,4 +126,17 @@ class BalanceTooLarge(Problem):
         return cls(message=str(error), kind=error.kind)
 
 
-HANDLERS = [shown_as(BalanceTooLarge, ledger.BalanceTooLarge)]
+@strawberry.type(description="The balance holds less than that.")
+class NotEnoughValue(Problem):
+    kind: AccountKind = strawberry.field(description="Which kind of value.")
+    short_by: Long = strawberry.field(description="How much is missing, in minor units or points.")
+
+    @classmethod
+    def of(cls, error: ledger.NotEnoughValue) -> Self:
+        return cls(message=str(error), kind=error.kind, short_by=Long(error.short_by))
+
+
+HANDLERS = [
+    shown_as(BalanceTooLarge, ledger.BalanceTooLarge),
+    shown_as(NotEnoughValue, ledger.NotEnoughValue),
+]

@@ -5,7 +5,11 @@ from typing import Annotated
 
 import strawberry
 
+from schema.notices import Notice
 from schema.purchases import Purchase
+from schema.spendings import Spending
+from schema.tiers import TierChange
+from schema.top_ups import TopUp
 
 
 @strawberry.type(
@@ -35,8 +39,46 @@ class PurchaseRefunded:
     purchase: Purchase = strawberry.field(description="The purchase as it is now.")
 
 
+@strawberry.type(description="One of the member's cards paid a bill.")
+class ValueSpent:
+    at: datetime = strawberry.field(description="When.")
+    spending: Spending = strawberry.field(description="What it paid.")
+
+
+@strawberry.type(description="What one of the member's cards had paid came back, or a part of it.")
+class ValueReturned:
+    at: datetime = strawberry.field(description="When.")
+    spending: Spending = strawberry.field(description="What it had paid, as it is now.")
+
+
+@strawberry.type(description="A top-up reached one of the member's cards.")
+class ToppedUp:
+    at: datetime = strawberry.field(description="When.")
+    top_up: TopUp = strawberry.field(description="The top-up.")
+
+
+@strawberry.type(description="The tier of one of the member's cards changed.")
+class TierChanged:
+    at: datetime = strawberry.field(description="When.")
+    change: TierChange = strawberry.field(description="From what to what, and why.")
+
+
+@strawberry.type(description="There is something the member should hear of.")
+class NoticeWritten:
+    at: datetime = strawberry.field(description="When.")
+    notice: Notice = strawberry.field(description="What it is.")
+
+
 MemberEvent = Annotated[
-    Listening | CodeScanned | PurchaseRecorded | PurchaseRefunded,
+    Listening
+    | CodeScanned
+    | PurchaseRecorded
+    | PurchaseRefunded
+    | TierChanged
+    | ToppedUp
+    | ValueSpent
+    | ValueReturned
+    | NoticeWritten,
     strawberry.union(
         "MemberEvent",
         description="That this page is heard, then what happens with the member's cards.",

@@ -1,6 +1,7 @@
 """One statement a level: everything nested is loaded by id, for all parents at once."""
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -10,12 +11,37 @@ from app.core.db import Database, Transaction
 from app.models.cards import Card, Scheme, Tier
 from app.models.identities import Identity
 from app.models.ledger import Account
-from app.models.members import AttributeDefinition, Consent, Member
-from app.models.organisation import Node
-from app.models.purchases import Purchase, PurchaseRefund
-from app.services import cards, identities, ledger, members, organisation, purchases, schemes
+from app.models.members import AttributeDefinition, Consent, Member, Tag
+from app.models.organisation import Node, PaymentMethod
+from app.models.payments import Payment as ProviderPayment
+from app.models.payments import PaymentPurpose, PaymentRefund
+from app.models.purchases import Purchase, PurchaseLine, PurchaseRefund
+from app.models.spendings import Spending, SpendingRefund
+from app.models.tiers import TierChange, TierRun, TierTask
+from app.models.top_ups import TopUpOrder, TopUpPlan
+from app.services import (
+    cards,
+    identities,
+    ledger,
+    members,
+    organisation,
+    payments,
+    points,
+    purchases,
+    schemes,
+    scopes,
+    spendings,
+    tags,
+    tiers,
+    timeline,
+)
+from app.services.actors import Actor
 from app.services.ledger import Line, Scope
+from app.services.points import Expiring
 from app.services.purchases import Paid
+from app.services.scopes import LoadedScope
+from app.services.timeline import Happening, Place, TimelineKind
+from app.services.top_ups import listing, plans
 
 R = TypeVar("R")
 
@@ -36,6 +62,38 @@ class HistoryPage(NamedTuple):
     limit: int
 
 
+class Soon(NamedTuple):
+    """A card whose points may expire within so many days from now."""
+
+    card_id: UUID
+    within_days: int
+    now: datetime
+
+
+class ProgressOf(NamedTuple):
+    """A card on its way to the next tier, and when it is looked at."""
+
+    card: Card
+    now: datetime
+
+
+class TimelinePage(NamedTuple):
+    """What happened with a member: who asks if it is not the member, and which part."""
+
+    actor: Actor | None
+    member_id: UUID
+    kinds: tuple[TimelineKind, ...]
+    before: Place | None
+    limit: int
+
+
+class CardsSeen(NamedTuple):
+    """The cards of a member, as far as somebody may see them."""
+
+    actor: Actor
+    member_id: UUID
+
+
 class Loaders:
     """One set per operation, so nothing is remembered between people."""
 
@@ -48,16 +106,44 @@ class Loaders:
         self.consents: DataLoader[UUID, list[Consent]] = DataLoader(self._consents)
         self.attributes: DataLoader[UUID, list[AttributeDefinition]] = DataLoader(self._attributes)
 
+        self.tags: DataLoader[UUID, list[Tag]] = DataLoader(self._tags)
+        self.cards_seen: DataLoader[CardsSeen, list[Card]] = DataLoader(self._cards_seen)
+        self.timeline: DataLoader[TimelinePage, list[Happening]] = DataLoader(self._timelines)
+
         self.scheme: DataLoader[UUID, Scheme] = DataLoader(self._schemes)
         self.tier: DataLoader[UUID, Tier] = DataLoader(self._tiers)
         self.tiers_of_scheme: DataLoader[UUID, list[Tier]] = DataLoader(self._tiers_of_schemes)
+        self.tasks_of_tier: DataLoader[UUID, list[TierTask]] = DataLoader(self._tasks_of_tiers)
+        self.tier_run_of_scheme: DataLoader[UUID, TierRun | None] = DataLoader(self._tier_runs)
+        self.tier_changes: DataLoader[HistoryPage, list[TierChange]] = DataLoader(
+            self._tier_changes
+        )
+        self.tier_progress: DataLoader[ProgressOf, tiers.Progress] = DataLoader(self._tier_progress)
         self.stores_of_scheme: DataLoader[UUID, list[Node]] = DataLoader(self._stores_of_schemes)
+        self.top_ups: DataLoader[HistoryPage, list[TopUpOrder]] = DataLoader(self._top_ups)
+        self.top_up_payment: DataLoader[UUID, ProviderPayment | None] = DataLoader(
+            self._top_up_payments
+        )
+        self.payment_refund: DataLoader[UUID, PaymentRefund | None] = DataLoader(
+            self._payment_refunds
+        )
+        self.payment_method: DataLoader[UUID, PaymentMethod] = DataLoader(self._payment_methods)
+        self.top_up_plan: DataLoader[UUID, TopUpPlan] = DataLoader(self._top_up_plans)
+        self.scope: DataLoader[UUID, LoadedScope] = DataLoader(self._scopes)
         self.accounts: DataLoader[UUID, list[Account]] = DataLoader(self._accounts)
+        self.expiring: DataLoader[Soon, list[Expiring]] = DataLoader(self._expiring)
+        self.is_abnormal: DataLoader[UUID, bool] = DataLoader(self._are_abnormal)
+        self.living_card: DataLoader[UUID, Card] = DataLoader(self._living_cards)
         self.absorbed: DataLoader[UUID, list[Card]] = DataLoader(self._absorbed)
         self.ledger_lines: DataLoader[HistoryPage, list[Line]] = DataLoader(self._ledger_lines)
         self.purchases: DataLoader[HistoryPage, list[Purchase]] = DataLoader(self._purchases)
+        self.purchase_lines: DataLoader[UUID, list[PurchaseLine]] = DataLoader(self._purchase_lines)
         self.payments: DataLoader[UUID, list[Paid]] = DataLoader(self._payments)
         self.refunds: DataLoader[UUID, list[PurchaseRefund]] = DataLoader(self._refunds)
+        self.spendings: DataLoader[HistoryPage, list[Spending]] = DataLoader(self._spendings)
+        self.spending_refunds: DataLoader[UUID, list[SpendingRefund]] = DataLoader(
+            self._spending_refunds
+        )
 
     async def _nodes(self, ids: list[UUID]) -> list[Node]:
         found = await self.database.read(organisation.nodes, ids)
@@ -79,6 +165,16 @@ class Loaders:
         found = await self.database.read(members.attributes_defined, group_ids)
         return [found[i] for i in group_ids]
 
+    async def _tags(self, member_ids: list[UUID]) -> list[list[Tag]]:
+        found = await self.database.read(tags.of_members, member_ids)
+        return [found[i] for i in member_ids]
+
+    async def _cards_seen(self, wanted: list[CardsSeen]) -> list[list[Card]]:
+        return await self.database.read(_cards_of_each, wanted)
+
+    async def _timelines(self, pages: list[TimelinePage]) -> list[list[Happening]]:
+        return await self.database.read(_timeline_of_each, pages)
+
     async def _schemes(self, ids: list[UUID]) -> list[Scheme]:
         found = await self.database.read(schemes.by_ids, ids)
         return [found[i] for i in ids]
@@ -91,15 +187,72 @@ class Loaders:
         found = await self.database.read(schemes.tiers_by_scheme, scheme_ids)
         return [found[i] for i in scheme_ids]
 
+    async def _tasks_of_tiers(self, tier_ids: list[UUID]) -> list[list[TierTask]]:
+        found = await self.database.read(tiers.tasks_by_tier, tier_ids)
+        return [found[i] for i in tier_ids]
+
+    async def _tier_runs(self, scheme_ids: list[UUID]) -> list[TierRun | None]:
+        found = await self.database.read(tiers.running_by_scheme, scheme_ids)
+        return [found[i] for i in scheme_ids]
+
+    async def _tier_changes(self, pages: list[HistoryPage]) -> list[list[TierChange]]:
+        return await self.database.read(_changes_of_each, pages)
+
+    async def _tier_progress(self, wanted: list[ProgressOf]) -> list[tiers.Progress]:
+        return await self.database.read(_progress_of_each, wanted)
+
     async def _stores_of_schemes(self, scheme_ids: list[UUID]) -> list[list[Node]]:
         found = await self.database.read(schemes.stores_by_scheme, scheme_ids)
         return [found[i] for i in scheme_ids]
+
+    async def _top_ups(self, pages: list[HistoryPage]) -> list[list[TopUpOrder]]:
+        return await self.database.read(_each_page, listing.of_card, pages)
+
+    async def _top_up_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
+        found = await self.database.read(payments.by_order, PaymentPurpose.TOP_UP, order_ids)
+        return [found.get(i) for i in order_ids]
+
+    async def _payment_refunds(self, payment_ids: list[UUID]) -> list[PaymentRefund | None]:
+        found = await self.database.read(payments.refunds_by_payment, payment_ids)
+        return [found.get(i) for i in payment_ids]
+
+    async def _payment_methods(self, ids: list[UUID]) -> list[PaymentMethod]:
+        found = await self.database.read(organisation.methods, ids)
+        return [found[i] for i in ids]
+
+    async def _top_up_plans(self, ids: list[UUID]) -> list[TopUpPlan]:
+        found = await self.database.read(plans.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _scopes(self, ids: list[UUID]) -> list[LoadedScope]:
+        found = await self.database.read(scopes.load, ids)
+        return [found[i] for i in ids]
 
     async def _accounts(self, card_ids: list[UUID]) -> list[list[Account]]:
         found: dict[UUID, list[Account]] = {card_id: [] for card_id in card_ids}
         for account in await self.database.read(ledger.accounts_of_cards, card_ids):
             found[account.card_id].append(account)
         return [found[i] for i in card_ids]
+
+    async def _expiring(self, wanted: list[Soon]) -> list[list[Expiring]]:
+        found: dict[Soon, list[Expiring]] = {}
+        for within_days, now in {(each.within_days, each.now) for each in wanted}:
+            card_ids = [each.card_id for each in wanted if each[1:] == (within_days, now)]
+            by_card = await self.database.read(
+                points.expiring_within, card_ids, within_days=within_days, now=now
+            )
+            found |= {Soon(i, within_days, now): rows for i, rows in by_card.items()}
+        return [found[each] for each in wanted]
+
+    async def _are_abnormal(self, member_ids: list[UUID]) -> list[bool]:
+        found = await self.database.read(points.abnormal, member_ids)
+        return [i in found for i in member_ids]
+
+    async def _living_cards(self, ids: list[UUID]) -> list[Card]:
+        found = await self.database.read(cards.cards, ids)
+        into = {card.merged_into_id for card in found.values() if card.merged_into_id}
+        merged = await self.database.read(cards.cards, list(into)) if into else {}
+        return [merged.get(found[i].merged_into_id or i, found[i]) for i in ids]
 
     async def _absorbed(self, card_ids: list[UUID]) -> list[list[Card]]:
         found = await self.database.read(cards.absorbed, card_ids)
@@ -111,6 +264,10 @@ class Loaders:
     async def _purchases(self, pages: list[HistoryPage]) -> list[list[Purchase]]:
         return await self.database.read(_each_page, purchases.of_card, pages)
 
+    async def _purchase_lines(self, purchase_ids: list[UUID]) -> list[list[PurchaseLine]]:
+        found = await self.database.read(purchases.lines_by_purchase, purchase_ids)
+        return [found[i] for i in purchase_ids]
+
     async def _payments(self, purchase_ids: list[UUID]) -> list[list[Paid]]:
         found = await self.database.read(purchases.payments_by_purchase, purchase_ids)
         return [found[i] for i in purchase_ids]
@@ -118,6 +275,13 @@ class Loaders:
     async def _refunds(self, purchase_ids: list[UUID]) -> list[list[PurchaseRefund]]:
         found = await self.database.read(purchases.refunds_by_purchase, purchase_ids)
         return [found[i] for i in purchase_ids]
+
+    async def _spendings(self, pages: list[HistoryPage]) -> list[list[Spending]]:
+        return await self.database.read(_each_page, spendings.of_card, pages)
+
+    async def _spending_refunds(self, spending_ids: list[UUID]) -> list[list[SpendingRefund]]:
+        found = await self.database.read(spendings.refunds_by_spending, spending_ids)
+        return [found[i] for i in spending_ids]
 
 
 async def _each_page(
@@ -130,3 +294,37 @@ async def _each_page(
         await page_of(tx, **history._asdict(), before=before, limit=limit)
         for history, before, limit in pages
     ]
+
+
+async def _changes_of_each(tx: Transaction, pages: list[HistoryPage]) -> list[list[TierChange]]:
+    """A statement a page, as `_each_page`; tiers change at no store, so nobody sees a part."""
+    return [
+        await tiers.changes_of_card(
+            tx, card_id=of.card_id, has_absorbed=of.has_absorbed, before=before, limit=limit
+        )
+        for of, before, limit in pages
+    ]
+
+
+async def _progress_of_each(tx: Transaction, wanted: list[ProgressOf]) -> list[tiers.Progress]:
+    """A few statements a card, in one go: a member has a card or two."""
+    return [await tiers.progress(tx, card=card, now=now) for card, now in wanted]
+
+
+async def _cards_of_each(tx: Transaction, wanted: list[CardsSeen]) -> list[list[Card]]:
+    by_actor: dict[Actor, dict[UUID, list[Card]]] = {}
+    for actor in {each.actor for each in wanted}:
+        member_ids = [each.member_id for each in wanted if each.actor == actor]
+        by_actor[actor] = await cards.seen_of_members(tx, actor, member_ids)
+    return [by_actor[each.actor][each.member_id] for each in wanted]
+
+
+async def _timeline_of_each(tx: Transaction, pages: list[TimelinePage]) -> list[list[Happening]]:
+    found = []
+    for actor, member_id, kinds, before, limit in pages:
+        page: dict[str, Any] = {"kinds": kinds, "before": before, "limit": limit}
+        if actor is None:
+            found.append(await timeline.own(tx, member_id=member_id, **page))
+        else:
+            found.append(await timeline.seen_by(tx, actor, member_id=member_id, **page))
+    return found

@@ -106,6 +106,15 @@ class PaymentMethod:
     code: str = strawberry.field(description="The code that purchases name it by.")
     name: str = strawberry.field(description="What people call it.")
     is_net_receipt: bool = strawberry.field(description="Whether what it pays earns points.")
+    can_pay_top_up: bool = strawberry.field(
+        description="Whether it can buy stored value, as vouchers of other platforms cannot."
+    )
+    moves_by_transfer: bool = strawberry.field(
+        description="Whether it leaves a trace at a bank, as large sums must."
+    )
+    provider: str | None = strawberry.field(
+        description="The provider of online payments it stands for; null for none."
+    )
 
     @classmethod
     def of(cls, row: rows.PaymentMethod) -> Self:
@@ -114,6 +123,9 @@ class PaymentMethod:
             code=row.code,
             name=row.name,
             is_net_receipt=row.is_net_receipt,
+            can_pay_top_up=row.can_pay_top_up,
+            moves_by_transfer=row.moves_by_transfer,
+            provider=row.provider,
         )
 
 
@@ -212,6 +224,20 @@ class PaymentMethodSaveInput:
     code: str = strawberry.field(description="The code purchases name it by, 1 to 32 characters.")
     name: str = strawberry.field(description="What people call it, 1 to 64 characters.")
     is_net_receipt: bool = strawberry.field(description="Whether what it pays earns points.")
+    can_pay_top_up: bool | None = strawberry.field(
+        default=None,
+        description="Whether it can buy stored value. Null leaves it as it is; a new one can.",
+    )
+    moves_by_transfer: bool | None = strawberry.field(
+        default=None,
+        description="Whether it leaves a trace at a bank. Null leaves it as it is; a new one does"
+        " not.",
+    )
+    provider: str | None = strawberry.field(
+        default=None,
+        description="The provider of online payments it stands for, 1 to 32 characters. Null leaves"
+        " it as it is, an empty text is none.",
+    )
 
 
 NodeCreateResult = Annotated[

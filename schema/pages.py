@@ -26,7 +26,10 @@ N = TypeVar("N")
 @strawberry.type(description="Where a page of a connection stands.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether more follows the last edge.")
-    end_cursor: str | None = strawberry.field(description="The last edge's cursor, for `after`.")
+    end_cursor: str | None = strawberry.field(
+        description="Where to go on, for `after`: at the last edge, or beyond it where a search"
+        " looked further than it found."
+    )
 
 
 @strawberry.type(description="One node of a connection and the cursor of its place.")
@@ -41,21 +44,31 @@ class Connection(Generic[N]):
     page_info: PageInfo = strawberry.field(description="Where this page stands.")
 
     @classmethod
-    def of(cls, rows: Sequence[Any], first: int, node: Callable[[Any], N], **more: Any) -> Self:
-        """A page of rows ordered by id; `rows` holds one more than `first` if more follow.
+    def of(
+        cls,
+        rows: Sequence[Any],
+        first: int,
+        node: Callable[[Any], N],
+        *,
+        cursor: Callable[[Any], str] = lambda row: cursor_of(row.id),
+        looked_until: UUID | None = None,
+        **more: Any,
+    ) -> Self:
+        """A page of rows, ordered by id unless `cursor` says otherwise; `rows` holds one more than
+        `first` if more follow.
 
-        `more` is for connections that say more than this one, such as how many there are.
+        `looked_until` is for a search that stopped there, whether or not it found enough. `more`
+        is for connections that say more than this one, such as how many there are.
         """
-        shown = rows[:first]
-        edges = [Edge(cursor=cursor_of(row.id), node=node(row)) for row in shown]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
+        edges = [Edge(cursor=cursor(row), node=node(row)) for row in rows[:first]]
+        if looked_until is not None and len(rows) <= first:
+            page_info = PageInfo(has_next_page=True, end_cursor=cursor_of(looked_until))
+        else:
+            page_info = PageInfo(
                 has_next_page=len(rows) > first,
                 end_cursor=edges[-1].cursor if edges else None,
-            ),
-            **more,
-        )
+            )
+        return cls(edges=edges, page_info=page_info, **more)
 
 
 def page_limit(first: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any, Self
 import strawberry
 
 from app.core.errors import DomainError
+from app.services import versions
 
 
 @strawberry.interface(description="A refusal the app should show, not a failure to log.")
@@ -14,6 +15,15 @@ class Problem:
     @classmethod
     def of(cls, error: Any) -> Self:
         return cls(message=str(error))
+
+
+@strawberry.type(description="Somebody saved another version after the one this edit began with.")
+class EditedMeanwhile(Problem):
+    current_version: int = strawberry.field(description="The version that stands now.")
+
+    @classmethod
+    def of(cls, error: versions.EditedMeanwhile) -> Self:
+        return cls(message=str(error), current_version=error.current_version)
 
 
 def shown_as(problem: type[Problem], *errors: type[DomainError]) -> Any:

@@ -20,6 +20,7 @@ from app.core.db import Transaction, any_of, light, statement
 from app.core.texts import checked_text
 from app.models.operations import AuditRecord
 from app.models.organisation import Node
+from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.services.actors import Actor
 
@@ -153,6 +154,11 @@ async def record(
             recorded_at=now,
         )
     )
+
+
+def system(group_id: UUID) -> Actor:
+    """Who acts where nobody does: a job, upon a provider's news."""
+    return Actor(PrincipalKind.SYSTEM, group_id, group_id, ())
 
 
 async def search(

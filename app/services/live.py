@@ -6,7 +6,16 @@ from uuid import UUID
 
 from app.core.db import Transaction
 
-EventKind = Literal["CODE_SCANNED", "PURCHASE_RECORDED", "PURCHASE_REFUNDED"]
+EventKind = Literal[
+    "NOTICE",
+    "CODE_SCANNED",
+    "PURCHASE_RECORDED",
+    "PURCHASE_REFUNDED",
+    "TIER_CHANGED",
+    "TOPPED_UP",
+    "VALUE_SPENT",
+    "VALUE_RETURNED",
+]
 
 
 class Event(NamedTuple):

@@ -20,19 +20,29 @@ ROLES_MAX = 200
 
 P = Permission
 SEES = {P.ORGANISATION_READ, P.SCHEMES_READ, P.CARDS_READ, P.PURCHASES_READ}
-SEES |= {P.MEMBERS_FIND, P.MEMBERS_READ}
+SEES |= {P.MEMBERS_FIND, P.MEMBERS_READ, P.TOP_UPS_READ}
+PAYS_OUT = {P.PURCHASES_REFUND, P.SPENDINGS_REFUND, P.TOP_UPS_REFUND, P.CARDS_REFUND}
 BUILT_IN: dict[str, frozenset[Permission]] = {
     "owner": frozenset(Permission),
-    "marketer": frozenset(SEES | {P.SCHEMES_WRITE, P.MEMBERS_WRITE}),
-    "finance": frozenset(SEES | {P.PURCHASES_REFUND, P.AUDIT_READ}),
-    "support": frozenset(
-        SEES | {P.MEMBERS_WRITE, P.MEMBERS_UNMASK, P.CARDS_ISSUE, P.CARDS_WRITE, P.PURCHASES_REFUND}
+    "marketer": frozenset(
+        SEES | {P.SCHEMES_WRITE, P.MEMBERS_WRITE, P.TOP_UPS_WRITE, P.EVENTS_WRITE}
     ),
-    # Finds who stands at the till and issues their card (MEM-8); cannot list members, nor freeze
-    # or unfreeze a card.
+    "finance": frozenset(
+        SEES
+        | PAYS_OUT
+        | {P.ADJUSTMENTS_WRITE, P.ADJUSTMENTS_APPROVE, P.REPORTS_READ, P.JOBS_READ, P.AUDIT_READ}
+    ),
+    "support": frozenset(
+        SEES
+        | {P.MEMBERS_WRITE, P.MEMBERS_UNMASK, P.CARDS_ISSUE, P.CARDS_WRITE, P.PURCHASES_REFUND}
+        | {P.SPENDINGS_REFUND, P.ADJUSTMENTS_WRITE, P.TIERS_GRANT, P.POINTS_ROLL_BACK}
+    ),
+    # Finds who stands at the till and issues their card (MEM-8), takes payments and sells top-ups;
+    # cannot list members, nor freeze, unfreeze or adjust a card (CRD-6).
     "cashier": frozenset(
         {P.ORGANISATION_READ, P.SCHEMES_READ, P.MEMBERS_FIND, P.CODES_RESOLVE}
         | {P.CARDS_READ, P.CARDS_ISSUE, P.PURCHASES_READ, P.PURCHASES_WRITE}
+        | {P.TOP_UPS_READ, P.TOP_UPS_SELL, P.SPENDINGS_WRITE}
     ),
     "auditor": frozenset({p for p in Permission if p.endswith(":read")} | {P.MEMBERS_FIND}),
 }

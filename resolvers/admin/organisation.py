@@ -237,6 +237,9 @@ class Mutation:
             code=input.code,
             name=input.name,
             is_net_receipt=input.is_net_receipt,
+            can_pay_top_up=input.can_pay_top_up,
+            moves_by_transfer=input.moves_by_transfer,
+            provider=input.provider,
             now=info.context.now,
         )
         return PaymentMethod.of(row)
