@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.settings import read_settings
 from bench import databases, micro, report
+from bench.batches import Worked, work
 from bench.measure import Filled, Growth, Measured, Plan, growth, measure
 from bench.people import draw
 from bench.servers import BenchFailed
@@ -32,6 +33,7 @@ def main() -> None:
         engines.remove("postgresql")
     results: list[Measured] = []
     growths: list[Growth] = []
+    batches: list[Worked] = []
     try:
         for engine in engines:
             with ExitStack() as stack:
@@ -42,12 +44,16 @@ def main() -> None:
                 results += [_measured(each, plan, in_detail=options.detail) for each in filled]
                 if len(filled) > 1:
                     growths.append(growth(filled[0], filled[-1], plan))
+                # Last, since it changes what it works on.
+                last = filled[-1]
+                print(f"{engine}, {last.members:,} members: batches …", flush=True)
+                batches.append(work(engine, last.url, last.members))
     except BenchFailed as failed:
         sys.exit(f"bench: {failed}")
-    table = report.table(results, growths)
+    table = report.table(results, growths, batches)
     print(table)
     if options.write:
-        README.write_text(report.readme(table, results, growths, plan))
+        README.write_text(report.readme(table, results, growths, batches, plan))
 
 
 def _filled(engine: str, url: str, members: int) -> Filled:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterator
 
+from bench.batches import Worked
 from bench.load import Sample
 from bench.measure import HOME_CLIENTS, Growth, Measured, Plan
 
@@ -11,18 +12,26 @@ ONE_STATEMENT_GOAL = 1.5
 SPREAD_GOAL = 2.5
 MEMORY_GOAL_MB = 120
 GROWTH_GOAL = 1.1
+CARDS_GOAL = 20_000
 ENGINE_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
-def table(results: list[Measured], growths: list[Growth]) -> str:
+def table(results: list[Measured], growths: list[Growth], batches: list[Worked]) -> str:
     parts = [_homes(results), _purchases(results), _memory(results)]
     if growths:
         parts.append(_growth(growths))
+    parts.append(_batches(batches))
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def readme(shown: str, results: list[Measured], growths: list[Growth], plan: Plan) -> str:
-    verdicts = "\n".join(f"- {line}" for line in _verdicts(results, growths))
+def readme(
+    shown: str,
+    results: list[Measured],
+    growths: list[Growth],
+    batches: list[Worked],
+    plan: Plan,
+) -> str:
+    verdicts = "\n".join(f"- {line}" for line in _verdicts(results, growths, batches))
     statements = _statements(results)
     return f"""# Measurements
 
@@ -56,6 +65,9 @@ the load generator beside the server.
   On PostgreSQL each client has a connection; on SQLite they follow each other on one, with a commit
   each or with one for all clients (as the product's group commit does).
 - **Memory** is the resident memory of the server process.
+- **Without HTTP** (`bench/batches.py`): the services on the largest database, as jobs and tills
+  call them. Lots expire in batches of a handful of statements; a release recomputes every card of
+  the larger scheme; bills are paid on 200 cards.
 - **Growth**: a server on each of the two databases, sent the same in turn; purchases by 8 clients.
 """
 
@@ -116,7 +128,23 @@ def _growth(growths: list[Growth]) -> Iterator[str]:
         )
 
 
-def _verdicts(results: list[Measured], growths: list[Growth]) -> Iterator[str]:
+def _batches(batches: list[Worked]) -> Iterator[str]:
+    yield (
+        "| without HTTP | members | lots, of which due | expired a second "
+        "| cards recomputed a second | bills paid by stored value a second, 8 tills |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for each in batches:
+        yield (
+            f"| {ENGINE_NAMES[each.engine]} | {each.members:,} | {each.lots:,}, {each.due:,} "
+            f"| {each.lots_per_second:,.0f} | {each.cards_per_second:,.0f} ({each.cards:,}) "
+            f"| {each.spendings_per_second:,.0f} |"
+        )
+
+
+def _verdicts(
+    results: list[Measured], growths: list[Growth], batches: list[Worked]
+) -> Iterator[str]:
     for each in results:
         where = f"{ENGINE_NAMES[each.engine]}, {each.members:,} members"
         yield (
@@ -138,6 +166,12 @@ def _verdicts(results: list[Measured], growths: list[Growth]) -> Iterator[str]:
             f"member home costs {grown.home:.2f}, a purchase {grown.purchase:.2f}, goal ≤ "
             f"{GROWTH_GOAL} (at 1,000,000): {_met(max(grown.home, grown.purchase) <= GROWTH_GOAL)}"
         )
+    for worked in batches:
+        if worked.engine == "postgresql":
+            yield (
+                f"PostgreSQL: {worked.cards_per_second:,.0f} cards a second recomputed by a "
+                f"release, goal ≥ {CARDS_GOAL:,}: {_met(worked.cards_per_second >= CARDS_GOAL)}"
+            )
     yield (
         f"one statement for the whole operation on PostgreSQL, goal ≥ {ONE_STATEMENT_GOAL}: "
         "not built"
