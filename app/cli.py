@@ -48,7 +48,7 @@ from app.migrations.run import (
     migrate,
     require_current,
 )
-from app.services import audit, ledger, organisation, setup, signing_keys
+from app.services import audit, ledger, organisation, setup, signing_keys, spendings
 from app.settings import KEY_BYTES, Settings, SettingsInvalid, read_settings
 from auth.passwords import hash_password
 
@@ -469,7 +469,7 @@ async def _ledger_faults(url: str) -> list[ledger.Fault]:
     await require_current(url)
     database = await open_database(url, connections=2)
     try:
-        return await database.scan(ledger.check)
+        return [*await database.scan(ledger.check), *await database.scan(spendings.check)]
     finally:
         await database.close()
 

@@ -2,11 +2,14 @@
 #
 #   gql member '{ me { name } }'                 asks as the member whose token is in $member,
 #   gql staff 'query($id: ID!) { … }' id=mem_…   as the staff member of $staff,
-#   gql till '{ viewer { name } }'               or as the partner of $till; variables are texts.
+#   gql till '{ viewer { name } }'               or as the partner of $till. Variables are texts;
+#   gql till 'query($n: Int!) { … }' n:=5        with := they are JSON.
 #   people members 0 wechat                      shows a part of what /sandbox/people answers.
+#   sign_in cashier                              signs a colleague in by both factors: $cashier.
 #   message +8613800000005                       waits for a message to somebody, and shows it.
 #   pick data me id                              says a part of the answer that came last.
 #   show                                         shows the answer that came last.
+#   page "$url"                                  shows the text of a page, a row on a line.
 #   listen "$member"                             says, line by line, what happens with their cards.
 
 at=http://localhost:8000
@@ -29,6 +32,27 @@ people() {
   show
 }
 
+# As the tour does it step by step: the first factor's challenge, then a fresh code.
+sign_in() {
+  local nobody='' email="$1@regulars.example" challenge
+  gql nobody 'mutation ($email: String!, $password: String!) {
+    staffSessionStart(input: {email: $email, password: $password}) {
+      ... on SecondFactorRequired { challenge }
+      ... on Problem { __typename message }
+    }
+  }' email="$email" password=regulars-demo-2026 >/dev/null
+  challenge=$(pick data staffSessionStart challenge)
+  answer=$(curl -sS "$at/sandbox/people" | python3 -c "$_colleague" "$email")
+  gql nobody 'mutation ($challenge: String!, $code: String!) {
+    staffSessionConfirm(input: {challenge: $challenge, totpCode: $code}) {
+      ... on StaffSessionStarted { accessToken staff { name } }
+      ... on Problem { __typename message }
+    }
+  }' challenge="$challenge" code="$(pick totpCode)" >/dev/null
+  printf -v "$1" %s "$(pick data staffSessionConfirm accessToken)"
+  pick data staffSessionConfirm staff name
+}
+
 message() {
   local tries
   for tries in {1..100}; do
@@ -43,13 +67,18 @@ pick() { python3 -c "$_pick" "$@" <<<"$answer"; }
 
 show() { python3 -c "$_show" <<<"$answer"; }
 
+page() { curl -sS "$1" | python3 -c "$_page"; }
+
 # Speaks graphql-transport-ws; the `websockets` package comes with Regulars.
 listen() { .venv/bin/python -c "$_listen" "$at" "$1"; }
 
 _request='
 import json, sys
 document, *given = sys.argv[1:]
-variables = dict(one.split("=", 1) for one in given)
+def variable(one):
+    name, value = one.split("=", 1)
+    return (name[:-1], json.loads(value)) if name.endswith(":") else (name, value)
+variables = dict(map(variable, given))
 print(json.dumps({"query": document, "variables": variables}))
 '
 
@@ -79,9 +108,28 @@ for step in sys.argv[1:]:
 print(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 '
 
-_listen='
+_colleague='
 import json, sys
+staff = json.load(sys.stdin)["staff"]
+print(json.dumps(next(one for one in staff if one["email"] == sys.argv[1])))
+'
+
+_page='
+import re, signal, sys
+from html import unescape
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as head ends what it has read enough of
+rows = re.split(r"</(?:h1|h2|dd|tr|p)>", sys.stdin.read().partition("<body>")[2])
+texts = (re.sub(r"<[^>]*>", " ", re.sub(r"</t[hd]>", " |", row)) for row in rows)
+for text in texts:
+    line = " ".join(unescape(text).split()).removesuffix(" |")
+    if line:
+        print(line)
+'
+
+_listen='
+import json, signal, sys
 from websockets.sync.client import connect
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody listens any more: end without a word
 at, token = sys.argv[1:]
 news = """subscription { memberEvents {
   __typename

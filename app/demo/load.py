@@ -15,7 +15,7 @@ from sqlmodel import col, select
 from app.core.crypto import Keyring
 from app.core.db import Database, Transaction, open_database, statement
 from app.core.money import Money
-from app.demo import sqlite
+from app.demo import money, sqlite
 from app.demo.members import Plan
 from app.demo.people import CAST
 from app.demo.world import CURRENCY, EMPLOYEES, World, build
@@ -160,6 +160,28 @@ async def _lately(tx: Transaction, world: World) -> None:
             tx, support, card_id=card_id, status=CardStatus.LOST, reason="挂失 · reported by phone",
             now=now,
         )  # fmt: skip
+    await _money(tx, world, now)
+
+
+async def _money(tx: Transaction, world: World, now: datetime) -> None:
+    owner, cashier = _actor(world, "owner"), _actor(world, "cashier")
+    scheme_ids = [UUID(bytes=scheme.id) for scheme in world.schemes]
+    await money.set_rules(tx, owner, scheme_ids=scheme_ids, now=now)
+    plans = await money.make_plans(
+        tx, owner, group_id=world.group.id, zone=world.group.time_zone, now=now
+    )
+    for key in ("emma-taylor", "daniel-okafor", "sofia-rossi"):
+        for card_id in await _cards(tx, world, key):
+            await money.top_up_and_spend(
+                tx, owner=owner, cashier=cashier, card_id=card_id,
+                terminal_id=world.terminals["JA"][0], store_id=world.nodes["JA"].id,
+                plan=plans[0], now=now,
+            )  # fmt: skip
+    for card_id in await _cards(tx, world, "xu-zixuan"):
+        card = (await cards.cards(tx, [card_id]))[card_id]
+        await money.adjust_and_tag(
+            tx, _actor(world, "support"), card_id=card_id, member_id=card.member_id, now=now
+        )
 
 
 def _actor(world: World, role: str) -> Actor:

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from app.core.crypto import Keyring
 from app.core.money import points_for, proportion_half_up
+from app.core.texts import normal_name
 from app.demo.people import CAST, Character, someone
 
 BLOCK_MEMBERS = 2_000
@@ -44,8 +45,8 @@ SERIAL_STEP = 612_342_347
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "members": (
-        "id", "name", "gender", "birthday", "region", "recruitment_store_id", "joined_at",
-        "group_id", "status", "birthday_edits", "attributes",
+        "id", "name", "name_index", "gender", "birthday", "region", "recruitment_store_id",
+        "joined_at", "group_id", "status", "birthday_edits", "attributes",
     ),
     "identities": (
         "id", "member_id", "value", "value_index", "proven_at", "group_id", "kind", "issuer",
@@ -53,7 +54,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "cards": (
         "id", "member_id", "serial", "number", "issuing_store_id", "issued_at", "expires_at",
         "group_id", "scheme_id", "tier_id", "status", "has_absorbed", "last_code_step",
-        "pin_failures",
+        "pin_failures", "growth_tier_id",
     ),
     "accounts": ("id", "card_id", "balance", "kind", "unit", "debt", "is_closed"),
     "purchases": (
@@ -72,7 +73,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "lots": ("id", "account_id", "origin_id", "amount", "remaining", "earned_at"),
 }  # fmt: skip
-"""The tables a member has rows in, parents before children. Other columns stay NULL."""
+"""The tables a member has rows in, parents before children. Other columns get their defaults."""
 
 OFTEN = (1, 2, 3, 4, 6, 8, 10, 14)
 SELDOM = (0,) * 15 + (1, 1, 1, 2, 10)
@@ -206,6 +207,7 @@ class Generator:
         self.other_methods = [form.run(uuid(method), no) for method in plan.other_methods]
         self.schemes = [self._scheme(scheme) for scheme in plan.schemes]
         self.rows: Rows = {}
+        self.name_indexes: dict[str, Cell] = {}
 
     def _scheme(self, plan: SchemePlan) -> _Scheme:
         form, text, uuid = self.form, self.form.text, self.form.uuid
@@ -222,9 +224,10 @@ class Generator:
             ),
             cards=tuple(
                 form.run(
-                    self.group_id, scheme_id, uuid(tier), text("NORMAL"), no, zero, form.int4(0)
+                    self.group_id, scheme_id, uuid(tier), text("NORMAL"), no, zero, form.int4(0),
+                    uuid(tier) if level else form.null,  # growth reached it; the lowest is none
                 )
-                for tier, _growth_from in plan.tiers
+                for level, (tier, _growth_from) in enumerate(plan.tiers)
             ),
             purchase=form.run(self.group_id, currency, zero, *rule, zero),
             earning=form.run(
@@ -295,7 +298,7 @@ class Generator:
         member_id = stem + last[_MEMBER]
         self.rows["members"].append((
             member_id,
-            text(encrypt(name, context="members.name")),
+            text(encrypt(name, context="members.name")), self._name_index(name),
             self.words[gender] if gender else null,
             text(encrypt(birthday, context="members.birthday")) if birthday else null,
             text(region), store, joined_at, *self.person,
@@ -312,6 +315,14 @@ class Generator:
                     text(blind_index(prefix + value, context="identities.value")),
                     joined_at, *shared,
                 ))  # fmt: skip
+
+    def _name_index(self, name: str) -> Cell:
+        """Names come again and again; what finds them is made once each."""
+        found = self.name_indexes.get(name)
+        if found is None:
+            index = self.keyring.blind_index(normal_name(name), context="members.name")
+            found = self.name_indexes[name] = self.form.text(index)
+        return found
 
     def _card(
         self,

@@ -11,38 +11,67 @@ import orjson
 
 from app.core.crypto import Keyring
 from app.demo.world import MINI_PROGRAM, OFFICIAL_ACCOUNT
-from app.gateways.sandbox import OidcSandboxClient, SandboxInProductionError, SandboxState
+from app.gateways.sandbox import (
+    OidcSandboxClient,
+    SandboxInProductionError,
+    SandboxPayAccount,
+    SandboxState,
+    StripeAccount,
+    WeChatPayAccount,
+)
+from app.gateways.sandbox.accounts import new_private_key
 from app.settings import KEY_BYTES, Mode, Settings, SettingsInvalid, read_settings
 
 FOLDER = Path(".data")
 KEYS_FILE = "demo-keys.json"
 KEY_ID = "demo"
 KEY_NAMES = ("encryption", "index", "member_code", "providers")
+MERCHANT_KEY_FILE = "demo-wechat-pay.pem"
 
 SMS_SECRET_ID, SMS_APP_ID, SMS_TEMPLATE_ID = "demo", "1400000000", "449739"
 SMS_TEXT = "【禾木餐饮】您的验证码是 {1}，请勿告诉他人。Your code is {1}."
 OIDC_NAME, OIDC_CLIENT_ID = "demo", "regulars-demo"
 MAIL_SENDER = "hello@regulars.example"
+MERCHANT_ID, CERTIFICATE_SERIAL = "1900000001", "3775B6A45ACD588826D15E583A95F5DD00000001"
+API_V3_KEY_LENGTH = 32
 
 
 def demo_keys(folder: Path = FOLDER) -> dict[str, str]:
     """The demo's secrets by name, in base64; made at the first call. Raises `SettingsInvalid`."""
+
+    def fresh() -> bytes:
+        made = {name: secrets.token_bytes(KEY_BYTES) for name in KEY_NAMES}
+        encoded = {name: base64.b64encode(key).decode() for name, key in made.items()}
+        return orjson.dumps(encoded, option=orjson.OPT_INDENT_2)
+
     path = folder / KEYS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = {name: base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() for name in KEY_NAMES}
+    try:
+        kept = orjson.loads(_kept(path, fresh))
+        return {name: str(kept[name]) for name in KEY_NAMES}
+    except (ValueError, KeyError, TypeError):
+        raise SettingsInvalid(
+            f"{path} is not a file of the demo's keys: remove it and the demo's database"
+        ) from None
+
+
+def merchant_key(folder: Path = FOLDER) -> str:
+    """The key that the demo signs with as a merchant of WeChat Pay, PEM; made at the first call.
+
+    In a file of its own, since folders of earlier releases have the other one already.
+    """
+    return _kept(folder / MERCHANT_KEY_FILE, lambda: new_private_key().encode()).decode()
+
+
+def _kept(path: Path, fresh: Callable[[], bytes]) -> bytes:
+    """What is in the file, which is made of `fresh` where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Nobody else may read it, not even for the moment until a chmod.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(orjson.dumps(fresh, option=orjson.OPT_INDENT_2))
+            file.write(made := fresh())
     except FileExistsError:
-        try:
-            kept = orjson.loads(path.read_bytes())
-            return {name: str(kept[name]) for name in KEY_NAMES}
-        except (ValueError, KeyError, TypeError):
-            raise SettingsInvalid(
-                f"{path} is not a file of the demo's keys: remove it and the demo's database"
-            ) from None
-    return fresh
+        return path.read_bytes()
+    return made
 
 
 def demo_settings(
@@ -99,6 +128,20 @@ def demo_settings(
                 "trust_email": True,
             }
         ],
+        "wechat_pay": {
+            "base_url": f"{sandbox}/wechat-pay",
+            "app_id": OFFICIAL_ACCOUNT,
+            "merchant_id": MERCHANT_ID,
+            "certificate_serial": CERTIFICATE_SERIAL,
+            "private_key": merchant_key(folder),
+            "api_v3_key": keys["providers"][:API_V3_KEY_LENGTH],
+        },
+        "stripe": {
+            "base_url": f"{sandbox}/stripe",
+            "secret_key": f"sk_test_{keys['providers']}",
+            "webhook_secret": f"whsec_{keys['providers']}",
+        },
+        "sandbox_pay": {"base_url": f"{sandbox}/pay", "secret": keys["providers"]},
     }  # fmt: skip
     return read_settings(**given)
 
@@ -126,4 +169,17 @@ def sandbox_state(settings: Settings) -> SandboxState:
             given.client_id: OidcSandboxClient(given.client_secret.get_secret_value())
             for given in settings.oidc
         },
+        wechat_pay=WeChatPayAccount(
+            app_id=settings.wechat_pay.app_id,
+            merchant_id=settings.wechat_pay.merchant_id,
+            certificate_serial=settings.wechat_pay.certificate_serial,
+            private_key=settings.wechat_pay.private_key.get_secret_value(),
+            api_v3_key=settings.wechat_pay.api_v3_key.get_secret_value(),
+        ),
+        stripe=StripeAccount(
+            secret_key=settings.stripe.secret_key.get_secret_value(),
+            webhook_secret=settings.stripe.webhook_secret.get_secret_value(),
+            webhook_url=f"{settings.public_url}/payments/stripe/notify",
+        ),
+        pay=SandboxPayAccount(settings.sandbox_pay.secret.get_secret_value()),
     )

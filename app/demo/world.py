@@ -59,7 +59,23 @@ METHODS = (
     ("bank_card", "银行卡 · Bank card", True),
     ("gift_voucher", "礼券 · Gift voucher", False),
     ("house_account", "挂账 · House account", False),
+    ("stored_value", "储值 · Stored value", False),
+    ("points", "积分 · Points", False),
+    ("douyin_voucher", "抖音代金券 · Douyin voucher", False),
 )
+NOT_FOR_TOP_UPS = {"gift_voucher", "house_account", "stored_value", "points", "douyin_voucher"}
+"""TOP-8: what cannot buy stored value."""
+BY_TRANSFER = {"wechat_pay", "alipay", "bank_card"}
+PROVIDERS = {"wechat_pay": "wechat_pay"}
+
+
+GROWTH: dict[str, Any] = {
+    "tiers_are_computed": True,
+    "tiers_version": 1,
+    "growth_unit": 1_000,
+    "growth_rate": 10,
+}
+"""TIR-6: 10 growth for each 10.00, cumulatively."""
 
 
 class _Employee(NamedTuple):
@@ -164,7 +180,7 @@ class World:
             group_id=self.group.id.bytes,
             schemes=tuple(self.schemes),
             earning_methods=tuple(self.methods[c].bytes for c, _, earns in METHODS if earns),
-            other_methods=tuple(self.methods[c].bytes for c, _, earns in METHODS if not earns),
+            other_methods=tuple(self.methods[c].bytes for c in ("gift_voucher", "house_account")),
             cashier_id=self.staff["cashier"].bytes,
             app_id=MINI_PROGRAM,
             members=members,
@@ -234,7 +250,14 @@ async def _money(tx: Transaction, world: World) -> None:
     """Payment methods, and the two schemes: one of a brand, one of the whole group."""
     for code, name, earns in METHODS:
         method = organisation.new_payment_method(
-            id=world.new_id(), group_id=world.group.id, code=code, name=name, is_net_receipt=earns
+            id=world.new_id(),
+            group_id=world.group.id,
+            code=code,
+            name=name,
+            is_net_receipt=earns,
+            can_pay_top_up=code not in NOT_FOR_TOP_UPS,
+            moves_by_transfer=code in BY_TRANSFER,
+            provider=PROVIDERS.get(code),
         )
         world.methods[code] = method.id
         await tx.insert(method)
@@ -242,13 +265,13 @@ async def _money(tx: Transaction, world: World) -> None:
     await _scheme(
         tx, world, world.nodes["camellia"], "山茶会员卡 · Camellia Card", stores,
         (("新芽 · Sprout", 0), ("满枝 · In Bloom", 1_000)),
-        points_unit=100, points_rate=1, valid_days=None,
+        points_unit=100, points_rate=1, valid_days=None, **GROWTH,
         consumption_verification=ConsumptionVerification.SMS,
     )  # fmt: skip
     await _scheme(
         tx, world, world.group, "禾木家宴卡 · Hemu Table Card", set(world.terminals),
         (("邻居 · Neighbour", 0), ("老友 · Old Friend", 1_500)),
-        points_unit=1_000, points_rate=5, valid_days=1_095,
+        points_unit=1_000, points_rate=5, valid_days=1_095, **GROWTH,
         consumption_verification=ConsumptionVerification.PIN,
     )  # fmt: skip
 
