@@ -277,9 +277,9 @@ async def test_two_joins_at_once_give_one_card(till: Counter) -> None:
 
 
 async def test_joining_what_is_not_there_is_refused(till: Counter) -> None:
+    other_group = await till.database.run(places, now=till.now)
+    elsewhere = await till.database.run(a_scheme, perspective=other_group.group, now=till.now)
     async with nothing_moves(till.database):
-        other_group = await till.database.run(places, now=till.now)
-        elsewhere = await till.database.run(a_scheme, perspective=other_group.group, now=till.now)
         for scheme_id in (type_id("sch", new_id()), type_id("sch", elsewhere.id)):
             assert await till.as_member(JOIN, scheme=scheme_id) == {"__typename": "SchemeNotFound"}
         assert await till.as_member(JOIN, scheme="sch_1") == "BAD_USER_INPUT"

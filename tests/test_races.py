@@ -27,6 +27,7 @@ from app.services import (
 from app.services.identities import LastIdentity, Proof
 from app.services.members import Bearer, ProfileChange
 from app.services.merges import merging
+from app.services.privacy import closing
 from app.services.sign_in import Asking
 from tests.factories.cards import Counter, counter, the_card
 from tests.factories.ledger import account
@@ -114,7 +115,7 @@ async def test_what_is_bound_beside_a_closure_is_free_again(two: Two) -> None:
 
 async def test_nothing_is_bound_after_a_closure_that_began_before(two: Two) -> None:
     _, refused = await beside(
-        two.database, two.close(), before=privacy.mark_closed, second=two.bind(OTHER_PHONE)
+        two.database, two.close(), before=closing.mark_closed, second=two.bind(OTHER_PHONE)
     )
     assert isinstance(refused, Unauthenticated)
     assert await two.owner(OTHER_PHONE) is None
@@ -122,7 +123,7 @@ async def test_nothing_is_bound_after_a_closure_that_began_before(two: Two) -> N
 
 async def test_who_signs_in_beside_their_closure_begins_anew(two: Two) -> None:
     _, started = await beside(
-        two.database, two.close(), before=privacy.mark_closed, second=two.sign_in(PHONE)
+        two.database, two.close(), before=closing.mark_closed, second=two.sign_in(PHONE)
     )
     assert started.is_new
     assert await two.owner(PHONE) == started.member.id != two.anna.member_id
@@ -280,7 +281,7 @@ async def test_a_card_that_is_closed_or_frozen_meanwhile_earns_nothing(
 ) -> None:
     """CRD-3."""
     first, before = {
-        "close": (till.close(), privacy.mark_closed),
+        "close": (till.close(), closing.mark_closed),
         "freeze": (till.freeze(), INSERT),  # its audit record, after the status
     }[ending]
     _, refused = await beside(till.database, first, before=before, second=till.purchase())

@@ -30,14 +30,16 @@ CONFIGURATION = {
     "roles",
     "scheme_stores",
     "schemes",
+    "scope_audiences",
     "signing_keys",
     "staff",
     "store_group_stores",
     "store_groups",
+    "tags",
     "terminals",
     "tiers",
 }
-WHOLE_TABLES_ON_PURPOSE = ("app.services.ledger.checking",)
+WHOLE_TABLES_ON_PURPOSE = ("app.services.ledger.checking", "app.services.spendings.checking")
 """The proof that the books are right reads the books."""
 
 

@@ -150,13 +150,19 @@ class Demo:
         return [line.replace(self.address, ADDRESS) for line in answer]
 
 
+def _environment(**settings: str) -> dict[str, str]:
+    """This process's, without its own settings, and with this Python for the page's `python3`."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith("REGULARS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return others | {"PATH": path} | settings
+
+
 @contextmanager
 def serving(database_url: str, folder: Path) -> Iterator[Demo]:
     """The server, from its start to its graceful stop by Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {k: v for k, v in os.environ.items() if not k.startswith("REGULARS_")}
-    environment = settings | {"REGULARS_DATABASE_URL": database_url}
+    environment = _environment(REGULARS_DATABASE_URL=database_url)
     output, log = folder / "server.out", folder / "server.log"
     regulars = Path(sys.executable).parent / "regulars"
     with output.open("w") as out, log.open("w") as err:
@@ -252,13 +258,15 @@ VARYING = (
     (re.compile(r"(code is |验证码是 )\d{6}"), r"\1…"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "…"),
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "…"),
-    (re.compile(r"(Token\": \"|ticket\": \"|challenge\": \")[\w-]{20,}"), r"\1…"),
+    (re.compile(r"((?:Token|ticket|challenge|verification)\": \"|/reports/)[\w-]{20,}"), r"\1…"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "…"),
 )
 
 
 def rewrite(address: str) -> None:
     """Write the answers of the demo at this address into the page, where they no longer fit."""
-    demo = Demo(address, dict(os.environ), PAGE)
+    settings = {k: v for k, v in os.environ.items() if k.startswith("REGULARS_")}
+    demo = Demo(address, _environment(**settings), PAGE)
     lines = PAGE.read_text("utf-8").splitlines()
     steps = [step for step in steps_of("\n".join(lines)) if step.command != SERVE]
     with Bash(demo.environment) as bash:

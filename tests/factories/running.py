@@ -83,7 +83,7 @@ class Live:
         return str(recorded["purchase"]["id"])
 
     @asynccontextmanager
-    async def page(self, member_id: Any = None) -> AsyncIterator["Page"]:
+    async def page(self, member_id: Any = None, *, events: str = EVENTS) -> AsyncIterator["Page"]:
         """A page of the member's, from when it is heard on."""
         token = await self.member_token(member_id)
         address = f"ws://{self.address}/graphql"
@@ -91,7 +91,7 @@ class Live:
             page = Page(opened)
             await page.send({"type": "connection_init", "payload": {"authorization": token}})
             assert await page.receive() == {"type": "connection_ack"}
-            await page.send({"id": "1", "type": "subscribe", "payload": {"query": EVENTS}})
+            await page.send({"id": "1", "type": "subscribe", "payload": {"query": events}})
             first = await page.event()
             assert first == {"__typename": "Listening", "at": first["at"]}
             yield page
