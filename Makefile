@@ -19,7 +19,7 @@ serve: $(STAMP)
 	@exec $(BIN)/regulars serve --demo --port $(PORT)
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

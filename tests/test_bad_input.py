@@ -6,6 +6,7 @@ starts from an input whose every field is plausible, and one field is then made 
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -62,6 +63,11 @@ GOOD: dict[str, Any] = {
     "DateTime": datetime(2026, 9, 1, 12, tzinfo=UTC).isoformat(),
     "CurrencyCode": "CNY",
 }
+
+
+ON_POSTGRES_EVERY = 3
+"""What is wrong with a value rarely depends on the database: SQLite is asked all five thousand
+cases, PostgreSQL each third."""
 
 
 def plausible(kind: Any, name: str, ids: dict[str, str]) -> Any:
@@ -149,7 +155,9 @@ async def ask_all(
         if any(each.name == "Problem" for each in getattr(kind, "interfaces", ()))
     }
     before = await database.scan(everything)
-    for name, document, variables in cases(build_schema(schema.as_str()), real_ids(till)):
+    every = 1 if database.dialect_name == "sqlite" else ON_POSTGRES_EVERY
+    given = cases(build_schema(schema.as_str()), real_ids(till))
+    for name, document, variables in islice(given, 0, None, every):
         context = server.context(principal, till.shop.places.group)
         result = await schema.execute(document, variables, context)
         answer = (result.data or {}).get(name)

@@ -35,6 +35,8 @@ TRANSIENT = (
 CONNECT_TIMEOUT_S = 10
 SCANS_AT_ONCE_MAX = 2
 RECONNECT_PAUSE_S = 1.0
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a connection that breaks raises; the last, where it broke in the middle of something."""
 
 
 class PostgresTransaction:
@@ -226,9 +228,11 @@ class PostgresAnnouncer(Announcer):
     async def _connected(self) -> asyncpg.Connection:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await connect(self._dsn, {})
-                self._connection.add_termination_listener(self._lost)
-                await self._connection.add_listener(self.CHANNEL, self._heard)
+                # Nobody else gets it before it listens: a connection does one thing at a time.
+                connection = await connect(self._dsn, {})
+                await connection.add_listener(self.CHANNEL, self._heard)
+                connection.add_termination_listener(self._lost)
+                self._connection = connection
             return self._connection
 
     def _lost(self, _connection: Any) -> None:
@@ -238,7 +242,7 @@ class PostgresAnnouncer(Announcer):
     async def _listen_again(self) -> None:
         """A process that only has pages open would else stay deaf after a database restart."""
         while not self._is_closing:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(OSError, *DRIVER_ERRORS):
                 await self._connected()
                 return
             await asyncio.sleep(RECONNECT_PAUSE_S)
@@ -254,7 +258,7 @@ class PostgresAnnouncer(Announcer):
     async def _send(self) -> None:
         while self._outgoing:
             messages, self._outgoing = self._outgoing, []
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # best effort
+            with suppress(OSError, *DRIVER_ERRORS):  # best effort
                 connection = await self._connected()
                 await connection.execute(
                     f"SELECT pg_notify('{self.CHANNEL}', m) FROM unnest($1::text[]) AS m", messages
