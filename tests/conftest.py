@@ -53,7 +53,8 @@ class Engine:
             shutil.copyfile(self.template, path)
             return f"sqlite:///{path}"
         name = f"regulars_test_{uuid.uuid4().hex}"
-        await _postgres(f'CREATE DATABASE "{name}" TEMPLATE "{self.template}"')
+        # Copying files takes half as long as logging every block of a template nobody writes to.
+        await _postgres(f'CREATE DATABASE "{name}" TEMPLATE "{self.template}" STRATEGY FILE_COPY')
         return f"{POSTGRES.rpartition('/')[0]}/{name}"
 
     async def drop(self, url: str) -> None:
