@@ -16,7 +16,8 @@ from sqlalchemy import bindparam, null, or_
 from sqlmodel import col, func, select, update
 
 from app.core.crypto import fingerprint
-from app.core.db import Transaction, any_of, light, statement
+from app.core.db import Transaction, any_of, if_given, light, statement
+from app.core.ids import LARGEST_ID
 from app.core.texts import checked_text
 from app.models.operations import AuditRecord
 from app.models.organisation import Node
@@ -67,7 +68,6 @@ sealed_after = statement(
     .limit(VERIFY_BATCH),
     into=AuditRecord,
 )
-NEWEST = UUID(int=2**128 - 1)
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -90,19 +90,14 @@ def _search(*conditions: Any) -> Any:
                     )
                 ),
             ),
-            _if_given("actor_id", AuditRecord.actor_id),
-            _if_given("action", AuditRecord.action),
+            if_given("actor_id", AuditRecord.actor_id),
+            if_given("action", AuditRecord.action),
             *conditions,
         )
         .order_by(col(AuditRecord.id).desc())
         .limit(bindparam("at_most")),
         into=AuditRecord,
     )
-
-
-def _if_given(name: str, column: Any) -> Any:
-    value = bindparam(name, type_=column.type)
-    return or_(value.is_(None), col(column) == value)
 
 
 by_time = _search(
@@ -185,7 +180,7 @@ async def search(
         "action": None if action is None else checked_text("action", action, at_most=64),
         "from_moment": from_moment or ALWAYS,
         "to_moment": to_moment or NEVER,
-        "before": before or NEWEST,
+        "before": before or LARGEST_ID,
         "at_most": at_most,
     }
     if object_id is not None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, Dialect, Text, bindparam, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -212,6 +212,12 @@ class _Many(TypeDecorator[Any]):
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def if_given(name: str, column: Any) -> ColumnElement[bool]:
+    """Condition: the column equals the value bound as `name`; null lets every row pass."""
+    value: ColumnElement[Any] = bindparam(name, type_=column.type)
+    return or_(value.is_(None), column == value)
 
 
 class any_of(ColumnElement[bool]):  # noqa: N801  # reads like a function where it stands

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, and_, bindparam, or_
 from sqlmodel import col, func, select
 
-from app.core.db import Statement, Transaction, statement
+from app.core.db import Statement, Transaction, if_given, statement
 from app.models.cards import Card, Scheme
 from app.models.organisation import Node
 from app.models.scopes import Channel
@@ -51,11 +51,6 @@ COUNTS_OF_CARD = {
 }
 
 
-def _if_given(name: str, column: Any) -> Any:
-    value = bindparam(name, type_=column.type)
-    return or_(value.is_(None), col(column) == value)
-
-
 # Sold online, an order belongs where its card's scheme was made (ORG-1).
 _made_under = (
     select(Card.id)
@@ -74,10 +69,10 @@ _visible = (
         organisation.lies_under(col(TopUpOrder.store_id)),
         and_(col(TopUpOrder.store_id).is_(None), _made_under),
     ),
-    _if_given("state", TopUpOrder.state),
-    _if_given("source", TopUpOrder.source),
-    _if_given("plan_id", TopUpOrder.plan_id),
-    _if_given("store_id", TopUpOrder.store_id),
+    if_given("state", TopUpOrder.state),
+    if_given("source", TopUpOrder.source),
+    if_given("plan_id", TopUpOrder.plan_id),
+    if_given("store_id", TopUpOrder.store_id),
     or_(_from.is_(None), col(TopUpOrder.created_at) >= _from),
     or_(_to.is_(None), col(TopUpOrder.created_at) < _to),
 )

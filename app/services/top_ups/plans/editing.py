@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, any_of, light, statement
+from app.core.db import Transaction, any_of, if_given, light, statement
 from app.core.errors import BadInput, DomainError
+from app.core.ids import LARGEST_ID
 from app.core.money import MINOR_UNIT_DIGITS
 from app.core.texts import checked_text
 from app.models.organisation import Node, NodeKind
@@ -19,7 +20,6 @@ from app.services.actors import Actor
 from app.services.top_ups.plans import details as plan_details
 from app.services.top_ups.plans.details import PlanDetails
 
-NEWEST = UUID(int=2**128 - 1)
 TABLE: Any = TopUpPlan.__table__  # type: ignore[attr-defined]
 
 plans_by_id = statement(select(TopUpPlan).where(any_of(col(TopUpPlan.id), "ids")), into=TopUpPlan)
@@ -32,11 +32,6 @@ lock_plan = statement(
 )
 
 
-def _if_given(name: str, column: Any) -> Any:
-    value = bindparam(name, type_=column.type)
-    return or_(value.is_(None), col(column) == value)
-
-
 _name_like = bindparam("name_like", type_=TABLE.c.name.type)
 page_of_plans = statement(
     select(TopUpPlan)
@@ -47,9 +42,9 @@ page_of_plans = statement(
             any_of(col(TopUpPlan.perspective_id), "above_ids"),
             organisation.lies_under(col(TopUpPlan.perspective_id)),
         ),
-        _if_given("state", TopUpPlan.state),
-        _if_given("kind", TopUpPlan.kind),
-        _if_given("perspective_id", TopUpPlan.perspective_id),
+        if_given("state", TopUpPlan.state),
+        if_given("kind", TopUpPlan.kind),
+        if_given("perspective_id", TopUpPlan.perspective_id),
         or_(_name_like.is_(None), col(TopUpPlan.name).ilike(_name_like, escape="\\")),
     )
     .order_by(col(TopUpPlan.id).desc())
@@ -191,7 +186,7 @@ async def page(
     return await tx.all(
         page_of_plans,
         group_id=actor.group_id,
-        before=before or NEWEST,
+        before=before or LARGEST_ID,
         above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
         node_ids=[node.id for node in granted],
         state=state,
