@@ -50,6 +50,16 @@ cards_of_members = statement(
     .order_by(col(Card.id)),
     into=Card,
 )
+ids_of_scheme_after = statement(
+    select(Card.id)
+    .where(
+        col(Card.scheme_id) == bindparam("scheme_id"),
+        col(Card.id) > bindparam("after"),
+    )
+    .order_by(col(Card.id))
+    .limit(bindparam("at_most")),
+    into=UUID,
+)
 # For the signed-in member: a merged one's id finds the survivor's cards.
 cards_of_signed_in = statement(
     select(Card)
@@ -143,6 +153,13 @@ class CardStatusUnchangeable(DomainError):
 
 async def cards(tx: Transaction, ids: list[UUID]) -> dict[UUID, Card]:
     return {row.id: row for row in await tx.all(cards_by_id, ids=ids)}
+
+
+async def ids_of_scheme(
+    tx: Transaction, *, scheme_id: UUID, after: UUID, at_most: int
+) -> list[UUID]:
+    """A batch of all the cards a scheme ever issued, for a routine that walks them in order."""
+    return await tx.all(ids_of_scheme_after, scheme_id=scheme_id, after=after, at_most=at_most)
 
 
 async def living(tx: Transaction, card_id: UUID) -> Card:

@@ -10,6 +10,7 @@ from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, every_column, light, statement, upsert, values_of
 from app.core.errors import DomainError
+from app.core.ids import LARGEST_ID
 from app.models.behaviour import Notice
 from app.models.members import Member
 from app.services import members
@@ -52,7 +53,6 @@ mine = statement(
     select(Notice).where(col(Notice.id) == bindparam("notice_id"), _of_member), into=Notice
 )
 new_notice = light(Notice)
-NEWEST = UUID(int=2**128 - 1)
 
 
 class NoticeNotFound(DomainError):
@@ -80,7 +80,7 @@ async def write(tx: Transaction, written: Iterable[Notice]) -> list[Notice]:
 async def inbox(tx: Transaction, *, member_id: UUID, before: UUID | None, limit: int) -> Inbox:
     """The signed-in member's notices, newest first."""
     member = await members.signed_in(tx, member_id)
-    rows = await tx.all(newest, member_id=member.id, before=before or NEWEST, limit=limit)
+    rows = await tx.all(newest, member_id=member.id, before=before or LARGEST_ID, limit=limit)
     return Inbox(rows, await tx.one(count_unread, member_id=member.id) or 0)
 
 

@@ -33,11 +33,11 @@ def _drop(table: type[SQLModel], old_by: Any, before: str, *also: Any) -> Statem
 # Keys sort by the time they were made, so the primary key finds old rows without an index.
 KEPT: dict[str, Kept] = {
     "tickets": Kept(timedelta(days=1), _drop(Ticket, col(Ticket.expires_at), "before")),
-    # The longest window is a day.
     # Tokens are made anew when they are needed; what names one payment is not needed for long.
     "provider_tokens": Kept(
         timedelta(days=30), _drop(ProviderToken, col(ProviderToken.expires_at), "before")
     ),
+    # The longest window is a day.
     "rate_counts": Kept(timedelta(days=2), _drop(RateCount, col(RateCount.window_start), "before")),
     # Codes are counted for a day (IDN-7).
     "verification_codes": Kept(

@@ -22,7 +22,6 @@ from app.services.ledger.reversals import (
     Against,
     Part,
     give_back,
-    set_expiry,
     set_points_expiry,
 )
 from app.services.ledger.sheet import (
@@ -54,6 +53,5 @@ __all__ = [
     "open_accounts",
     "own_and_absorbed",
     "posting_by_cause",
-    "set_expiry",
     "set_points_expiry",
 ]

@@ -18,11 +18,6 @@ accounts_by_id = statement(
     select(Account).where(any_of(col(Account.id), "account_ids")), into=Account
 )
 cards_by_id = statement(select(Card).where(any_of(col(Card.id), "card_ids")), into=Card)
-set_expiry = statement(
-    update(Lot)
-    .where(col(Lot.account_id) == bindparam("of_account_id"), col(Lot.remaining) > 0)
-    .values(expires_at=bindparam("new_expires_at"))
-)
 # What is due already stays due: its time was over before the new end was set.
 set_points_expiry = statement(
     update(Lot)

@@ -10,12 +10,13 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, or_, select
 
 from app.core.db import Transaction, any_of, statement
+from app.core.ids import SMALLEST_ID
 from app.core.money import BASIS_POINTS
 from app.core.points_expiry import add_months, local_day, next_month, start_of_day
 from app.models.cards import Card, CardStatus, Scheme
 from app.models.ledger import Account, AccountKind, Entry, Posting, PostingKind, SystemAccount
 from app.models.sessions import PrincipalKind
-from app.services import jobs, ledger, schemes
+from app.services import cards, jobs, ledger, schemes
 from app.services.points.expiring import zone_of
 
 CAUSE = "decay"
@@ -24,16 +25,6 @@ DECAY = "points.decay"
 CARDS_AT_ONCE = 200
 """Cards of one job, which is one transaction; each that decays takes a posting."""
 
-cards_of_scheme = statement(
-    select(Card.id)
-    .where(
-        col(Card.scheme_id) == bindparam("scheme_id"),
-        col(Card.id) > bindparam("after"),
-    )
-    .order_by(col(Card.id))
-    .limit(bindparam("at_most")),
-    into=UUID,
-)
 lock_cards = statement(
     select(Card)
     .where(any_of(col(Card.id), "card_ids"))
@@ -118,8 +109,9 @@ async def decay(
     scheme = (await schemes.by_ids(tx, [scheme_id]))[scheme_id]
     if scheme.decay_after_months is None:
         return 0
-    page = {"after": after_card_id or UUID(int=0), "at_most": at_most}
-    card_ids = await tx.all(cards_of_scheme, scheme_id=scheme_id, **page)
+    card_ids = await cards.ids_of_scheme(
+        tx, scheme_id=scheme_id, after=after_card_id or SMALLEST_ID, at_most=at_most
+    )
     if len(card_ids) == at_most:
         await jobs.enqueue(
             tx,
@@ -139,16 +131,16 @@ async def decay(
     if not found:
         return 0
     locked = await tx.all(lock_cards, card_ids=[each.card_id for each in found])
-    cards = {card.id: card for card in locked}
+    by_id = {card.id: card for card in locked}
     # Again under the locks: whoever used a card meanwhile loses nothing.
-    found = await tx.all(unused, card_ids=list(cards), since=since)
+    found = await tx.all(unused, card_ids=list(by_id), since=since)
     causes = {each.card_id: uuid5(each.card_id, f"{day:%Y-%m}") for each in found}
     before = set(await tx.all(decayed_before, cause_ids=list(causes.values())))
     number = 0
     for card_id, account_id in found:
         if causes[card_id] not in before:
             number += await _decay(
-                tx, scheme, cards[card_id], account_id, causes[card_id], due_at, now
+                tx, scheme, by_id[card_id], account_id, causes[card_id], due_at, now
             )
     return number
 

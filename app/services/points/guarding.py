@@ -20,6 +20,7 @@ from app.core.db import (
     values_of,
 )
 from app.core.errors import DomainError
+from app.core.ids import LARGEST_ID
 from app.core.points_expiry import local_day, start_of_day
 from app.core.texts import checked_text
 from app.models.behaviour import PointsCase
@@ -148,7 +149,6 @@ PAGES = {
     True: statement(_newest_cases.where(_is_open), into=PointsCase),
     False: statement(_newest_cases.where(col(PointsCase.cleared_at).is_not(None)), into=PointsCase),
 }
-NEWEST = UUID(int=2**128 - 1)
 
 
 class Reported(NamedTuple):
@@ -210,7 +210,7 @@ async def may_earn(tx: Transaction, *, card: Card, scheme: Scheme) -> bool:
     return not (scheme.abnormal_blocks_earning and await _has_open_case(tx, card))
 
 
-async def require_may_spend(tx: Transaction, *, scheme: Scheme, card: Card, now: datetime) -> None:
+async def require_may_spend(tx: Transaction, *, scheme: Scheme, card: Card) -> None:
     """Raise `PointsBlocked` while an open case keeps the card from spending points (PTS-7)."""
     if scheme.abnormal_blocks_spending and await _has_open_case(tx, card):
         raise PointsBlocked
@@ -257,7 +257,9 @@ async def cases(
     """The cases of a scheme, newest first. Raises `SchemeNotFound`."""
     scheme = await schemes.scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
     actor.require(Permission.POINTS_ROLL_BACK, await organisation.node(tx, scheme.perspective_id))
-    return await tx.all(PAGES[is_open], scheme_id=scheme.id, before=before or NEWEST, limit=limit)
+    return await tx.all(
+        PAGES[is_open], scheme_id=scheme.id, before=before or LARGEST_ID, limit=limit
+    )
 
 
 async def clear(
@@ -353,7 +355,7 @@ async def _earned_since(tx: Transaction, card: Card, since: datetime) -> int:
     """What the card earned since a moment, less what was taken back of just that."""
     earned: dict[UUID, int] = {}
     taken_back: list[Movement] = []
-    before = NEWEST
+    before = LARGEST_ID
     for _ in range(MOVEMENTS_PAGES_MAX):
         page = await tx.all(newest_movements, card_id=card.id, before=before)
         for movement in page:

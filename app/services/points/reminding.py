@@ -10,12 +10,13 @@ from sqlalchemy import BigInteger, bindparam, cast
 from sqlmodel import col, func, select
 
 from app.core.db import Transaction, any_of, statement
+from app.core.ids import SMALLEST_ID
 from app.core.points_expiry import local_day, start_of_day
 from app.models.behaviour import Notice
 from app.models.cards import Card, CardStatus
 from app.models.ledger import Account, AccountKind, Lot
 from app.models.members import Member, MemberStatus
-from app.services import jobs, live, notices, schemes
+from app.services import cards, jobs, live, notices, schemes
 from app.services.points.expiring import UNSPENT, zone_of
 
 DAYS_BEFORE = (30, 15, 3)
@@ -27,16 +28,6 @@ CARDS_AT_ONCE = 500
 """Cards of one job, which is one transaction."""
 CATCHES_UP_DAYS_MAX = 30
 
-cards_of_scheme = statement(
-    select(Card.id)
-    .where(
-        col(Card.scheme_id) == bindparam("scheme_id"),
-        col(Card.id) > bindparam("after"),
-    )
-    .order_by(col(Card.id))
-    .limit(bindparam("at_most")),
-    into=UUID,
-)
 anything_due = statement(
     select(Lot.id)
     .where(
@@ -59,7 +50,7 @@ class Due(NamedTuple):
     points: int
 
 
-def _due(cards: Any) -> Any:
+def _due(of_cards: Any) -> Any:
     """Lots that are cleared between two moments, on these cards of people who can still be told."""
     return statement(
         select(  # type: ignore[call-overload]  # SQLModel types up to four columns
@@ -73,7 +64,7 @@ def _due(cards: Any) -> Any:
         .join(Card, col(Card.id) == col(Account.card_id))
         .join(Member, col(Member.id) == col(Card.member_id))
         .where(
-            cards,
+            of_cards,
             col(Card.status) != CardStatus.MERGED,
             col(Member.status) == MemberStatus.ACTIVE,
             col(Account.kind) == AccountKind.POINTS,
@@ -131,8 +122,9 @@ async def remind(
     ]
     if not windows:
         return 0
-    page = {"after": after_card_id or UUID(int=0), "at_most": at_most}
-    card_ids = await tx.all(cards_of_scheme, scheme_id=scheme_id, **page)
+    card_ids = await cards.ids_of_scheme(
+        tx, scheme_id=scheme_id, after=after_card_id or SMALLEST_ID, at_most=at_most
+    )
     if len(card_ids) == at_most:
         await jobs.enqueue(
             tx,

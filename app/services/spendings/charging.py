@@ -439,7 +439,7 @@ async def _points_needed(tx: Transaction, taking: _Taking) -> int:
     """
     scheme, bill = taking.scheme, taking.bill
     assert bill.total is not None, "see require_sound"
-    await points.require_may_spend(tx, scheme=scheme, card=taking.card, now=taking.now)
+    await points.require_may_spend(tx, scheme=scheme, card=taking.card)
     if not (scheme.points_worth_points and scheme.points_worth_amount):
         raise PointsCannotPay
     most = bill.total.amount * scheme.points_pay_share_bp // BASIS_POINTS

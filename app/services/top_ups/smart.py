@@ -40,7 +40,6 @@ from app.services import (
 from app.services.actors import Actor
 from app.services.members import Bearer
 from app.services.top_ups import orders, plans, rules
-from app.services.top_ups.plans.steps import steps_of
 from app.services.top_ups.rules import Credit, Rounding, SmartStep
 
 GOOD_FOR = timedelta(minutes=5)
@@ -292,7 +291,7 @@ async def _stored_value(tx: Transaction, card: Card) -> int:
 
 
 def _offers(plan: TopUpPlan, bill: int, shortage: int, is_first: bool) -> list[dict[str, Any]]:
-    steps: list[SmartStep] = [step for step in steps_of(plan) if isinstance(step, SmartStep)]
+    steps: list[SmartStep] = [step for step in plans.steps_of(plan) if isinstance(step, SmartStep)]
     rounding = Rounding(plan.rounding) if plan.rounding else Rounding.TENTH
     offers = []
     for index, credit in rules.smart_offers(
