@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from app.core.db import Database, Transaction
 from app.models.cards import Card, Scheme, Tier
+from app.models.files import File
 from app.models.identities import Identity
 from app.models.ledger import Account
 from app.models.members import AttributeDefinition, Consent, Member, Tag
@@ -21,6 +22,7 @@ from app.models.tiers import TierChange, TierRun, TierTask
 from app.models.top_ups import TopUpOrder, TopUpPlan
 from app.services import (
     cards,
+    files,
     identities,
     ledger,
     members,
@@ -100,6 +102,7 @@ class Loaders:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.node: DataLoader[UUID, Node] = DataLoader(self._nodes)
+        self.image: DataLoader[UUID, File] = DataLoader(self._images)
 
         self.member: DataLoader[UUID, Member] = DataLoader(self._members)
         self.identities: DataLoader[UUID, list[Identity]] = DataLoader(self._identities)
@@ -147,6 +150,10 @@ class Loaders:
 
     async def _nodes(self, ids: list[UUID]) -> list[Node]:
         found = await self.database.read(organisation.nodes, ids)
+        return [found[i] for i in ids]
+
+    async def _images(self, ids: list[UUID]) -> list[File]:
+        found = await self.database.read(files.by_ids, ids)
         return [found[i] for i in ids]
 
     async def _members(self, ids: list[UUID]) -> list[Member]:

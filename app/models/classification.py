@@ -68,6 +68,8 @@ PLAIN: dict[str, str] = {
     "entries": "id posting_id card_id account_id system_account unit amount balance_after",
     "event_earnings": "id event_id card_id event_key business_date outcome points streak_points "
     "growth",
+    "files": "id group_id node_id kind state content_type bytes width height sha256 storage_key "
+    "uploader_kind uploader_id created_at deleted_at",
     "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",
