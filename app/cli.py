@@ -566,3 +566,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except KeyboardInterrupt:
         _fail("stopped")
+
+
+if __name__ == "__main__":
+    main()
