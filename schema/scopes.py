@@ -151,7 +151,8 @@ class Scope:
         description="Store groups it does not apply in, `sgr_…`."
     )
     scheme_ids: list[strawberry.ID] = strawberry.field(
-        description="For every card of these schemes, `sch_…`. No scheme, tier or tag: for all."
+        description="For every card of these schemes, `sch_…`. No scheme, tier or tag and not for"
+        " students: for all."
     )
     tier_ids: list[strawberry.ID] = strawberry.field(
         description="For cards of exactly these tiers, `tier_…`."
@@ -159,6 +160,7 @@ class Scope:
     tag_ids: list[strawberry.ID] = strawberry.field(
         description="For members with one of these tags, `tag_…`."
     )
+    for_students: bool = strawberry.field(description="For members whose student ID is valid.")
 
     @classmethod
     def of(cls, loaded: scopes.LoadedScope) -> Self:
@@ -173,6 +175,7 @@ class Scope:
             scheme_ids=_shown("sch", rules.scheme_ids),
             tier_ids=_shown("tier", rules.tier_ids),
             tag_ids=_shown("tag", rules.tag_ids),
+            for_students=rules.for_students,
         )
 
 
@@ -295,13 +298,19 @@ class ScopeInput:
     )
     scheme_ids: list[strawberry.ID] = strawberry.field(
         default_factory=list,
-        description="For every card of these schemes, `sch_…`. No scheme, tier or tag: for all.",
+        description="For every card of these schemes, `sch_…`. No scheme, tier or tag and not for"
+        " students: for all.",
     )
     tier_ids: list[strawberry.ID] = strawberry.field(
         default_factory=list, description="For cards of exactly these tiers, `tier_…`."
     )
     tag_ids: list[strawberry.ID] = strawberry.field(
         default_factory=list, description="For members with one of these tags, `tag_…`."
+    )
+    for_students: bool = strawberry.field(
+        default=False,
+        description="For members whose student ID is valid; alone, or beside schemes, tiers and"
+        " tags, of which any is enough.",
     )
 
     def rules(self) -> scopes.ScopeRules:
@@ -316,6 +325,7 @@ class ScopeInput:
             scheme_ids=_parsed("sch", self.scheme_ids),
             tier_ids=_parsed("tier", self.tier_ids),
             tag_ids=_parsed("tag", self.tag_ids),
+            for_students=self.for_students,
         )
 
 

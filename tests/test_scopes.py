@@ -17,6 +17,7 @@ from tests.factories.cards import Counter, a_scheme, a_tier, counter
 from tests.factories.organisation import Places, places
 from tests.factories.races import beside, call
 from tests.factories.scopes import a_scope, a_store_group, a_tag, obstacle_to
+from tests.factories.student_ids import a_student
 from tests.factories.top_up_plans import CREATE, a_plan, draft, plans_stay
 
 pytestmark = pytest.mark.anyio
@@ -229,6 +230,33 @@ async def test_org_6_a_scope_is_for_cards_of_any_scheme_tier_or_tag_it_names(
     assert not await applies(card=None, scheme_ids={shop.scheme.id})
 
 
+async def test_org_6_a_scope_is_for_verified_students_as_long_as_they_are_valid(
+    till: Counter, place: Places, now: datetime
+) -> None:
+    run, read, shop = till.database.run, till.database.read, till.shop
+    students = await run(a_scope, perspective=place.group, for_students=True)
+    other_scheme = await run(a_scheme, perspective=place.group, now=now)
+    either = await run(
+        a_scope, perspective=place.group, for_students=True, scheme_ids={other_scheme.id}
+    )
+
+    async def reason(at: datetime = now, card: Any = shop.card) -> ObstacleReason | None:
+        asked: Given = {"store": place.tea_store, "card": card, "now": at}
+        found = await read(obstacle_to, scope=students, **asked)
+        assert await read(obstacle_to, scope=either, **asked) == found
+        return found.reason if found else None
+
+    not_theirs = ObstacleReason.NOT_FOR_THIS_MEMBER
+    assert await reason() is not_theirs
+    ends = now + timedelta(days=1)
+    await run(a_student, member=shop.member, valid_until=ends, now=now)
+    assert await reason() is None
+    assert await reason(card=None) is not_theirs
+    assert await reason(at=ends - timedelta(seconds=1)) is None
+    # Valid until then, whether or not the duty that ends it has come by.
+    assert await reason(at=ends) is not_theirs
+
+
 async def test_nobody_is_told_to_come_back_for_what_is_not_for_them(
     till: Counter, place: Places, now: datetime
 ) -> None:
@@ -321,6 +349,7 @@ async def test_a_scope_is_read_back_as_it_was_given(
         "schemeIds": [type_id("sch", till.shop.scheme.id)],
         "tierIds": [type_id("tier", till.shop.card.tier_id)],
         "tagIds": [type_id("tag", tag.id)],
+        "forStudents": True,
         "schedule": {
             "timeZone": SHANGHAI,
             "startsAt": "2026-09-01T00:00:00+08:00",
@@ -374,7 +403,8 @@ async def test_org_5_what_a_schedule_leaves_out_is_every_day_and_all_day(till: C
 
 async def test_a_scope_that_says_nothing_is_everywhere_always_for_everybody(till: Counter) -> None:
     made = await draft(till)
-    nothing: Given = {name: [] for name in made["scope"] if name not in {"channels", "schedule"}}
+    lists = made["scope"].keys() - {"channels", "schedule", "forStudents"}
+    nothing: Given = {name: [] for name in lists} | {"forStudents": False}
     assert made["scope"] == nothing | {"channels": ["ONLINE", "POS"], "schedule": None}
 
 

@@ -17,6 +17,7 @@ from app.models import (
     sessions,
     spendings,
     staff,
+    student_ids,
     tiers,
     top_ups,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "sessions",
     "spendings",
     "staff",
+    "student_ids",
     "tiers",
     "top_ups",
 ]

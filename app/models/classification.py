@@ -45,6 +45,14 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
         "password_hash": I,
         "totp_secret": E,
     },
+    "student_identities": {"identity_index": I},
+    "student_verifications": {
+        "identity": E,
+        "identity_index": I,
+        "student_name": E,
+        "institution": P,
+        "note": P,
+    },
     "tickets": {"secret_hash": I, "personal": E},
     "verification_codes": {"target_index": I, "code_hash": I},
 }
@@ -74,6 +82,8 @@ PLAIN: dict[str, str] = {
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",
     "identities": "id group_id member_id kind issuer proven_at is_proven",
+    "institution_domains": "id group_id institution_id domain",
+    "institutions": "id group_id name is_accepted version created_at",
     "jobs": "id kind unique_key run_at attempts lease_until owner done_at failed_at error",
     "lot_movements": "id posting_id lot_id amount",
     "lots": "id account_id origin_id moved_from_id amount remaining earned_at expires_at "
@@ -129,7 +139,7 @@ PLAIN: dict[str, str] = {
     "tier_validity_months after_tier_expiry",
     "scope_audiences": "id scope_id scheme_id tier_id tag_id",
     "scope_places": "id scope_id node_id store_group_id is_excluded",
-    "scopes": "id group_id perspective_id on_pos on_online schedule",
+    "scopes": "id group_id perspective_id on_pos on_online schedule for_students",
     "sessions": "id group_id principal_kind principal_id method started_at refreshed_at expires_at "
     "revoked_at revoked_because",
     "signing_keys": "id kid active_from retired_at",
@@ -141,6 +151,13 @@ PLAIN: dict[str, str] = {
     "staff": "id group_id last_totp_step failures locked_until is_active created_at",
     "store_group_stores": "id store_group_id store_id",
     "store_groups": "id perspective_id name created_at",
+    "student_id_settings": "id group_id node_id is_open methods validity_months page_title "
+    "page_text user_group_name tag_id gift_rule gifts reminder_days submissions_a_day version "
+    "changed_at",
+    "student_identities": "id group_id member_id",
+    "student_verifications": "id group_id node_id member_id method state verifier_event "
+    "answer_until submitted_at approved_at valid_until ended_at decided_by_id reason is_renewal "
+    "gifted_at remind_at reminder_days tag_id member_tag_id",
     "tags": "id group_id name created_at",
     "terminals": "id store_id name is_active created_at",
     "tickets": "id purpose payload expires_at tries",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, false
 from sqlmodel import Field
 
 from app.core.db import Json
@@ -22,8 +22,8 @@ class Channel(StrEnum):
 class Scope(Row, table=True):
     """Channels and schedule stand here, places and audiences in rows of their own.
 
-    Without included places all stores below the perspective are meant, without audiences all
-    members.
+    Without included places all stores below the perspective are meant, without audiences and not
+    for students all members.
     """
 
     __tablename__ = "scopes"
@@ -34,6 +34,8 @@ class Scope(Row, table=True):
     on_pos: bool = True
     on_online: bool = True
     schedule: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    for_students: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """An audience too: members whose student ID is valid (ORG-6)."""
 
 
 class ScopePlace(Row, table=True):

@@ -23,7 +23,8 @@ from app.models.cards import Card, Scheme, Tier
 from app.models.members import MemberTag, Tag
 from app.models.organisation import Node, StoreGroup, StoreGroupStore
 from app.models.scopes import Channel, Scope, ScopeAudience, ScopePlace
-from app.services import organisation
+from app.models.student_ids import StudentState, StudentVerification
+from app.services import members, organisation
 from app.services.actors import is_under
 
 PLACES_MAX = 500
@@ -39,6 +40,7 @@ class ScopeRow(NamedTuple):
     on_pos: bool
     on_online: bool
     schedule: dict[str, Any] | None
+    for_students: bool
     brand_id: UUID | None
 
 
@@ -50,6 +52,7 @@ scopes_by_id = statement(
         Scope.on_pos,
         Scope.on_online,
         Scope.schedule,
+        Scope.for_students,
         Node.brand_id,
     )
     .join(Node, col(Node.id) == col(Scope.perspective_id))
@@ -70,6 +73,7 @@ change_scope = statement(
         on_pos=bindparam("new_on_pos"),
         on_online=bindparam("new_on_online"),
         schedule=bindparam("new_schedule"),
+        for_students=bindparam("new_for_students"),
     )
 )
 remove_places = statement(
@@ -125,6 +129,17 @@ perspective_of_scheme = statement(
 )
 tags_of_member = statement(
     select(MemberTag.tag_id).where(col(MemberTag.member_id) == bindparam("member_id")), into=UUID
+)
+# Asked of the rows themselves, so that nobody is a student a minute longer than they are valid.
+valid_student_id = statement(
+    select(StudentVerification.id)
+    .where(
+        col(StudentVerification.member_id).in_(members.own_records),
+        col(StudentVerification.state) == StudentState.APPROVED,
+        col(StudentVerification.valid_until) > bindparam("at"),
+    )
+    .limit(1),
+    into=UUID,
 )
 new_scope = light(Scope)
 new_place = light(ScopePlace)
@@ -186,6 +201,7 @@ class NotAvailable(DomainError):
 class ScopeRules:
     """What a scope says. Nothing included means all below the perspective, no audience everybody.
 
+    Members whose student ID is valid are one more audience, beside schemes, tiers and tags.
     `schedule` is as `Schedule.to_json` writes it; None is always.
     """
 
@@ -198,6 +214,7 @@ class ScopeRules:
     scheme_ids: frozenset[UUID] = frozenset()
     tier_ids: frozenset[UUID] = frozenset()
     tag_ids: frozenset[UUID] = frozenset()
+    for_students: bool = False
 
     def document(self) -> dict[str, Any]:
         """For the fingerprint of a request: the same for the same rules, in whatever order."""
@@ -217,7 +234,7 @@ class ScopeRules:
 
     @property
     def names_audiences(self) -> bool:
-        return bool(self.scheme_ids or self.tier_ids or self.tag_ids)
+        return bool(self.scheme_ids or self.tier_ids or self.tag_ids or self.for_students)
 
 
 @dataclass(frozen=True)
@@ -267,6 +284,8 @@ class Circumstances:
     card_perspective: Node | None
     """Under which the card's scheme was made."""
     tag_ids: frozenset[UUID]
+    is_student: bool
+    """Whether the holder's student ID is valid now."""
     now: datetime
 
 
@@ -283,6 +302,7 @@ async def create(tx: Transaction, *, perspective: Node, rules: ScopeRules) -> Sc
         on_pos=Channel.POS in rules.channels,
         on_online=Channel.ONLINE in rules.channels,
         schedule=rules.schedule,
+        for_students=rules.for_students,
     )
     await tx.insert(scope, *_parts(scope.id, rules))
     return scope
@@ -299,6 +319,7 @@ async def replace(tx: Transaction, *, scope_id: UUID, perspective: Node, rules: 
         new_on_pos=Channel.POS in rules.channels,
         new_on_online=Channel.ONLINE in rules.channels,
         new_schedule=rules.schedule,
+        new_for_students=rules.for_students,
     )
     assert changed == 1, "a scope is kept as long as what has it"
     await tx.changed(remove_places, scope_id=scope_id)
@@ -335,12 +356,13 @@ async def circumstances(
     """What scopes ask about: looked up once, then any number of scopes can be judged by it."""
     store_group_ids: list[UUID] = []
     tag_ids: list[UUID] = []
-    card_perspective = None
+    card_perspective = student_id = None
     if store is not None:
         store_group_ids = await tx.all(store_groups_of_store, store_id=store.id)
     if card is not None:
         card_perspective = await tx.one(perspective_of_scheme, scheme_id=card.scheme_id)
         tag_ids = await tx.all(tags_of_member, member_id=card.member_id)
+        student_id = await tx.one(valid_student_id, member_id=card.member_id, at=now)
     return Circumstances(
         channel=channel,
         store=store,
@@ -348,6 +370,7 @@ async def circumstances(
         card=card,
         card_perspective=card_perspective,
         tag_ids=frozenset(tag_ids),
+        is_student=student_id is not None,
         now=now,
     )
 
@@ -406,6 +429,7 @@ def _is_for(scope: LoadedScope, circumstances: Circumstances) -> bool:
         or card.scheme_id in rules.scheme_ids
         or card.tier_id in rules.tier_ids
         or _meets(rules.tag_ids, circumstances.tag_ids)
+        or (rules.for_students and circumstances.is_student)
     )
 
 
@@ -473,6 +497,7 @@ def _rules(row: ScopeRow, places: list[ScopePlace], audiences: list[ScopeAudienc
         scheme_ids=_named(audience.scheme_id for audience in audiences),
         tier_ids=_named(audience.tier_id for audience in audiences),
         tag_ids=_named(audience.tag_id for audience in audiences),
+        for_students=row.for_students,
     )
 
 

@@ -30,7 +30,7 @@ PLAN = """fragment plan on TopUpPlan { id kind state name currency version stock
     ... on TopUpDiscountStep { timesBasisPoints bonusBasisPoints }
     ... on TopUpGiftStep { timesBasisPoints bonusBasisPoints pointsBasisPoints } }
   scope { channels includedNodeIds excludedNodeIds includedStoreGroupIds excludedStoreGroupIds
-    schemeIds tierIds tagIds
+    schemeIds tierIds tagIds forStudents
     schedule { timeZone startsAt endsAt recurrence { kind days lastDay } window { start end }
       dates { date windows { start end } } } } }"""
 EDITED = "... on EditedMeanwhile { currentVersion } ... on PlanNotEditable { state }"

@@ -153,7 +153,8 @@ async def _require_tier(
     own = await tx.one(schemes_of_tiers, tier_ids=[details.granted_tier_id], group_id=group_id)
     if own is None or own.currency != currency:
         raise GrantedTierUnknown
-    if not scope.names_audiences or scope.tag_ids or own.id in scope.scheme_ids:
+    for_any_scheme = not scope.names_audiences or scope.tag_ids or scope.for_students
+    if for_any_scheme or own.id in scope.scheme_ids:
         return
     meant = await tx.all(schemes_of_tiers, tier_ids=list(scope.tier_ids), group_id=group_id)
     if own.id not in {each.id for each in meant}:
