@@ -3,6 +3,8 @@
 from app.models import (
     adjustments,
     behaviour,
+    benefits,
+    campaigns,
     cards,
     compliance,
     files,
@@ -25,6 +27,8 @@ from app.models import (
 __all__ = [
     "adjustments",
     "behaviour",
+    "benefits",
+    "campaigns",
     "cards",
     "compliance",
     "files",

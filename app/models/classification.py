@@ -64,10 +64,17 @@ PLAIN: dict[str, str] = {
     "attribute_definitions": "id group_id key name kind created_at",
     "audit_records": "id group_id node_id actor_kind actor_id action object_kind object_id details "
     "request_id recorded_at sequence previous_hash hash",
+    "benefit_grants": "id group_id card_id benefit_id source source_id terms multiplies_points "
+    "extended_days starts_at ends_at granted_at ended_at",
+    "benefits": "id group_id perspective_id scope_id campaign_id kind state name brief description "
+    "icon_file_id currency details restrictions multiplies_points version operator_id created_at "
+    "changed_at",
     "behaviour_rules": "id scheme_id event_key name points growth times_per_day times_per_month "
     "times_ever streak is_active",
     "card_refunds": "id group_id card_id payment_method_id currency paid_out voided_bonus "
     "voided_points reason refunded_by_id refunded_at",
+    "campaigns": "id group_id perspective_id kind state name only_as_member_benefit version "
+    "created_at changed_at",
     "cards": "id group_id member_id scheme_id tier_id serial number status merged_into_id "
     "has_absorbed issuing_store_id issued_at expires_at last_code_step pin_failures growth_amount "
     "growth_tier_id growth_tier_since growth_tier_expires_at",
@@ -116,8 +123,8 @@ PLAIN: dict[str, str] = {
     "purchase_refunds": "id purchase_id amount points_taken growth_taken reason refunded_at",
     "purchases": "id group_id card_id store_id terminal_id order_number currency total_amount "
     "tax_amount net_amount refunded_amount points_unit points_rate points_earned "
-    "points_taken_back growth_unit growth_rate growth_amount growth_earned growth_taken_back "
-    "occurred_at recorded_at",
+    "points_multiplier_bp points_taken_back growth_unit growth_rate growth_amount growth_earned "
+    "growth_taken_back occurred_at recorded_at",
     "rate_counts": "id window_start count",
     "real_names": "id member_id document_kind recorded_by_id recorded_at",
     "recharge_code_batches": "id plan_id step currency amount bonus points terms scope_id scenario "
@@ -175,7 +182,8 @@ PLAIN: dict[str, str] = {
     "terminal_id payment_method_id currency amount bonus points terms is_first state holds_stock "
     "created_at expires_at credited_at ended_at refund_route refund_method_id refund_reason",
     "top_up_plans": "id group_id perspective_id scope_id kind state name currency steps is_visible "
-    "first_only first_bonus_bp first_points_bp granted_tier_id granted_months stock_left "
+    "first_only first_bonus_bp first_points_bp gifts first_gifts benefit_ids benefit_days "
+    "granted_tier_id granted_months stock_left "
     "limit_per_member spending_items spending_node_ids same_day_share_bp bonus_on_the_day "
     "bonus_valid_days trigger_amount rounding agreement description cover_url version created_at "
     "changed_at",

@@ -39,6 +39,8 @@ class Purchase(Row, table=True):
     refunded_amount: int = Long(default=0)
     points_unit: int = Long()
     points_rate: int = Long()
+    points_multiplier_bp: int = Field(default=10_000, sa_column_kwargs={"server_default": "10000"})
+    """What its points were multiplied by: the best benefit that held, which its refunds keep."""
     points_earned: int = Long()
     points_taken_back: int = Long(default=0)
     growth_unit: int = Long(default=0, sa_column_kwargs={"server_default": "0"})

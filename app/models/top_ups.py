@@ -50,6 +50,20 @@ class TopUpPlan(Row, table=True):
     first_only: bool = False
     first_bonus_bp: int = 0
     first_points_bp: int = 0
+    gifts: list[dict[str, Any]] = Field(
+        default_factory=list, sa_type=Json, sa_column_kwargs={"server_default": "[]"}
+    )
+    """Coupons and packs that come with each top-up (TOP-3)."""
+    first_gifts: list[dict[str, Any]] = Field(
+        default_factory=list, sa_type=Json, sa_column_kwargs={"server_default": "[]"}
+    )
+    """And with a member's first one."""
+    benefit_ids: list[str] = Field(
+        default_factory=list, sa_type=Json, sa_column_kwargs={"server_default": "[]"}
+    )
+    """The benefits a card gets with it (TOP-3)."""
+    benefit_days: int | None = None
+    """How long these stay; None is for good."""
     granted_tier_id: UUID | None = Field(default=None, foreign_key="tiers.id")
     granted_months: int | None = None
     """How long the granted tier stays; None is for good."""
