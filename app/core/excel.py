@@ -104,7 +104,8 @@ class ExcelFile:
             self._line += 1
         self._line += 1
         for position, column in enumerate(self._table.columns):
-            self._sheet.set_column(position, position, column.width)
+            kept = self._format("@", is_bold=False) if column.is_typed_in else None
+            self._sheet.set_column(position, position, column.width, kept)
             self._text(position, column.title, self._heading)
         self._sheet.freeze_panes(self._line + 1, 0)
         self._sheet.repeat_rows(self._line)

@@ -18,6 +18,8 @@ class Column(NamedTuple):
 
     title: str
     width: int = 14
+    is_typed_in: bool = False
+    """Somebody fills it in: what looks like a number stays text, with every digit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
