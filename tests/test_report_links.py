@@ -18,7 +18,8 @@ from app.models.operations import AuditRecord
 from app.models.staff import Permission
 from app.models.top_ups import TopUpSource
 from app.services import organisation, partners, sessions
-from app.services.reports.downloads import Asked, ReportFormat, ReportKind, SignedIn, link, use
+from app.services.links import SignedIn
+from app.services.reports.downloads import Asked, ReportFormat, ReportKind, link, use
 from app.services.tickets import TicketRefused
 from resolvers.root import admin_schema
 from tests.factories.back_office import ISSUER

@@ -21,6 +21,8 @@ E, I, P = Sensitivity.ENCRYPTED, Sensitivity.INDEXED, Sensitivity.PERSONAL  # no
 SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
     "identities": {"value": E, "value_index": I},
+    "import_parts": {"rows": E},
+    "imports": {"file_name": E},
     "jobs": {"payload": E},
     "members": {
         "name": E,
@@ -89,6 +91,9 @@ PLAIN: dict[str, str] = {
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",
     "identities": "id group_id member_id kind issuer proven_at is_proven",
+    "import_parts": "id import_id position is_waiting number_failed",
+    "imports": "id group_id perspective_id kind subject_id state number_of_rows number_landed "
+    "number_repeated number_failed operator_id created_at finished_at",
     "institution_domains": "id group_id institution_id domain",
     "institutions": "id group_id name is_accepted version created_at",
     "jobs": "id kind unique_key run_at attempts lease_until owner done_at failed_at error",

@@ -6,8 +6,8 @@ import strawberry
 
 from app.core.ids import parse_type_id
 from app.models.staff import Permission
+from app.services.links import LINK_LIFE, SignedIn
 from app.services.reports import compliance, downloads, points, stored_value, top_ups
-from app.services.reports.downloads import LINK_LIFE, SignedIn
 from app.services.reports.top_ups import Grouping
 from auth.permissions import Needs
 from schema.context import Info

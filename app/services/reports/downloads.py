@@ -1,22 +1,19 @@
 """Links to a report as a file or a page: for one person, for five minutes, once (FIN-2)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from app.core.db import Transaction
 from app.core.errors import BadInput
 from app.models.organisation import Node
-from app.models.sessions import PrincipalKind
-from app.services import audit, organisation, partners, staff, tickets
+from app.services import audit, links, organisation
 from app.services.actors import Actor
+from app.services.links import SignedIn
 from app.services.reports.subjects import Subject, subject
 
 PURPOSE = "report"
-LINK_LIFE = timedelta(minutes=5)
 
 
 class ReportKind(StrEnum):
@@ -44,14 +41,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
-    """By what somebody is signed in: looked at again when the link is used."""
-
-    session_id: UUID | None
-    scopes: Collection[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A link that was used: what was asked, and by whom."""
 
@@ -68,22 +57,19 @@ async def link(
     if asked.kind is ReportKind.TOP_UP_ORDERS and asked.format is ReportFormat.PAGE:
         raise BadInput("TOP_UP_ORDERS is a list of any length: ask for it as EXCEL.")
     await _subject(tx, actor, asked, now)
-    return await tickets.issue(
+    return await links.make(
         tx,
+        actor,
         purpose=PURPOSE,
-        payload={
+        asked={
             "kind": asked.kind,
             "format": asked.format,
             "perspective": str(asked.perspective_id),
             "from": asked.from_day.isoformat(),
             "to": asked.to_day.isoformat(),
-            "actor_kind": actor.kind,
-            "actor": str(actor.id),
-            "session": None if signed_in.session_id is None else str(signed_in.session_id),
-            "scopes": sorted(signed_in.scopes),
         },
+        signed_in=signed_in,
         now=now,
-        life=LINK_LIFE,
     )
 
 
@@ -93,8 +79,7 @@ async def use(tx: Transaction, *, secret: str, now: datetime) -> Opened:
     Whoever it was made for must still be signed in and allowed. Raises `TicketRefused`,
     `Unauthenticated`, `Forbidden`, and `TooManyRequests` for a partner above its rate.
     """
-    payload = (await tickets.redeem(tx, purpose=PURPOSE, secret=secret, now=now)).payload
-    actor = await _actor(tx, payload, now)
+    actor, payload = await links.follow(tx, purpose=PURPOSE, secret=secret, now=now)
     asked = Asked(
         kind=ReportKind(payload["kind"]),
         format=ReportFormat(payload["format"]),
@@ -112,7 +97,7 @@ async def use(tx: Transaction, *, secret: str, now: datetime) -> Opened:
         asked=asked,
         about=about,
         group=await organisation.node(tx, actor.group_id),
-        made_by=await _name(tx, actor),
+        made_by=await links.name_of(tx, actor),
     )
 
 
@@ -125,20 +110,3 @@ async def _subject(tx: Transaction, actor: Actor, asked: Asked, now: datetime) -
         to_day=asked.to_day,
         now=now,
     )
-
-
-async def _actor(tx: Transaction, payload: dict[str, Any], now: datetime) -> Actor:
-    actor_id = UUID(payload["actor"])
-    if payload["actor_kind"] == PrincipalKind.STAFF:
-        session_id = UUID(payload["session"])
-        return await staff.actor_of_staff(tx, staff_id=actor_id, session_id=session_id, now=now)
-    scopes = payload["scopes"]
-    return await partners.actor_of_partner(tx, partner_id=actor_id, scopes=scopes, now=now)
-
-
-async def _name(tx: Transaction, actor: Actor) -> str:
-    if actor.kind is PrincipalKind.STAFF:
-        found = await staff.myself(tx, staff_id=actor.id, group_id=actor.group_id)
-        return found.staff.name
-    client = await partners.client(tx, partner_id=actor.id, group_id=actor.group_id)
-    return client.row.name
