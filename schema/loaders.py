@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from app.core.db import Database, Transaction
 from app.models.cards import Card, Scheme, Tier
+from app.models.coupons import CouponTerms
 from app.models.files import File
 from app.models.identities import Identity
 from app.models.ledger import Account
@@ -22,6 +23,7 @@ from app.models.tiers import TierChange, TierRun, TierTask
 from app.models.top_ups import TopUpOrder, TopUpPlan
 from app.services import (
     cards,
+    coupons,
     files,
     identities,
     ledger,
@@ -38,6 +40,8 @@ from app.services import (
     timeline,
 )
 from app.services.actors import Actor
+from app.services.coupons import terms
+from app.services.coupons.giving import Portion
 from app.services.ledger import Line, Scope
 from app.services.points import Expiring
 from app.services.purchases import Paid
@@ -101,6 +105,11 @@ class Loaders:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.coupon_terms: DataLoader[UUID, CouponTerms] = DataLoader(self._coupon_terms)
+        self.gift_portions: DataLoader[coupons.Gift, list[Portion]] = DataLoader(
+            self._gift_portions
+        )
+
         self.node: DataLoader[UUID, Node] = DataLoader(self._nodes)
         self.image: DataLoader[UUID, File] = DataLoader(self._images)
 
@@ -147,6 +156,13 @@ class Loaders:
         self.spending_refunds: DataLoader[UUID, list[SpendingRefund]] = DataLoader(
             self._spending_refunds
         )
+
+    async def _coupon_terms(self, ids: list[UUID]) -> list[CouponTerms]:
+        found = await self.database.read(terms.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _gift_portions(self, gifts: list[coupons.Gift]) -> list[list[Portion]]:
+        return await self.database.read(coupons.portions_of_each, gifts)
 
     async def _nodes(self, ids: list[UUID]) -> list[Node]:
         found = await self.database.read(organisation.nodes, ids)

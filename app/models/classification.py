@@ -20,6 +20,7 @@ E, I, P = Sensitivity.ENCRYPTED, Sensitivity.INDEXED, Sensitivity.PERSONAL  # no
 
 SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
+    "coupons": {"code": E, "code_index": I},
     "identities": {"value": E, "value_index": I},
     "import_parts": {"rows": E},
     "imports": {"file_name": E},
@@ -82,6 +83,20 @@ PLAIN: dict[str, str] = {
     "growth_tier_id growth_tier_since growth_tier_expires_at",
     "code_scans": "id card_id step terminal_id scanned_at",
     "consents": "id member_id purpose version is_given decided_at",
+    "coupon_pack_items": "id pack_id template_id position number",
+    "coupon_packs": "id group_id perspective_id state name title description version created_at "
+    "changed_at",
+    "coupon_templates": "id group_id perspective_id kind currency state name terms_id "
+    "claim_scope_id validity stock_left limit_per_member version created_at changed_at",
+    "coupon_terms": "id kind currency scope_id title subtitle colour image_file_id benefit "
+    "minimum_spend items categories includes_sub_items includes_side_dishes fields instructions "
+    "goods_link online_outside_id pos_outside_id",
+    "coupon_uses": "id group_id coupon_id state channel store_id terminal_id actor_kind actor_id "
+    "order_number outside_coupon_id bill_amount took_off currency begun_at locked_until used_at "
+    "ended_at reason",
+    "coupons": "id group_id template_id terms_id pack_id member_id issued_to_id state cause_kind "
+    "cause_id position store_id issued_at valid_from valid_until remind_at locked_until "
+    "returned_at ended_at",
     "entries": "id posting_id card_id account_id system_account unit amount balance_after",
     "event_earnings": "id event_id card_id event_key business_date outcome points streak_points "
     "growth",
