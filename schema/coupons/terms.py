@@ -9,6 +9,7 @@ from app.models.coupons import CouponKind
 from app.services.coupons import values
 from schema.context import Info
 from schema.enums import describe
+from schema.files import Image, image_of
 from schema.scalars import CurrencyCode, Money
 from schema.scopes import Scope
 
@@ -137,6 +138,10 @@ class CouponTerms:
             goods_link=row.goods_link,
             row=row,
         )
+
+    @strawberry.field(description="Its picture.")
+    async def image(self, info: Info) -> Image | None:
+        return await image_of(info, self.row.image_file_id)
 
     @strawberry.field(description="Where, when, on which channel and for whom it can be used.")
     async def scope(self, info: Info) -> Scope:

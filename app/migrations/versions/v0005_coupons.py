@@ -54,6 +54,9 @@ def upgrade() -> None:
         sa.Column("goods_link", sa.String(length=500), nullable=True),
         sa.Column("online_outside_id", sa.String(length=64), nullable=True),
         sa.Column("pos_outside_id", sa.String(length=64), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["image_file_id"], ["files.id"], name=op.f("fk_coupon_terms_image_file_id")
+        ),
         sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name=op.f("fk_coupon_terms_scope_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_terms")),
     )
