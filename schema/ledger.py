@@ -38,6 +38,12 @@ describe(
         "ROLL_BACK": "Staff took back what had come by fraud.",
         "MERGE": "It came from, or went to, a card of the same person.",
         "MERGE_UNDO": "Two records were parted again.",
+        "GIFT_CARD_ACTIVATE": "A gift card was sold.",
+        "GIFT_CARD_RECHARGE": "A gift card was recharged.",
+        "GIFT_CARD_SPEND": "A gift card paid.",
+        "GIFT_CARD_SPEND_REVERSAL": "What a gift card had paid came back.",
+        "GIFT_CARD_REFUND": "A gift card was paid out and closed.",
+        "GIFT_CARD_MOVE": "It came from a gift card into stored value.",
     },
 )
 

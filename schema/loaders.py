@@ -254,6 +254,7 @@ class Loaders:
     async def _accounts(self, card_ids: list[UUID]) -> list[list[Account]]:
         found: dict[UUID, list[Account]] = {card_id: [] for card_id in card_ids}
         for account in await self.database.read(ledger.accounts_of_cards, card_ids):
+            assert account.card_id is not None, "it was asked for by its card"
             found[account.card_id].append(account)
         return [found[i] for i in card_ids]
 

@@ -18,8 +18,9 @@ from app.models.cards import DeductionRule
 from app.models.ledger import Lot
 from app.models.spendings import Spending, SpendingKind, SpendingState
 from app.services.ledger.sheet import new_lot
+from app.services.ledger.splitting import proportional_refund, split
 from app.services.spendings.charging import new_spending
-from app.services.spendings.splitting import Share, proportional_refund, share_of, split
+from app.services.spendings.splitting import Share, share_of
 from app.services.spendings.wallet import (
     NO_LIMIT,
     Basket,

@@ -21,6 +21,15 @@ E, I, P = Sensitivity.ENCRYPTED, Sensitivity.INDEXED, Sensitivity.PERSONAL  # no
 SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
     "coupons": {"code": E, "code_index": I},
+    "gift_card_buyers": {
+        "name": E,
+        "phone": E,
+        "email": E,
+        "card_number": E,
+        "receiver_phone": E,
+    },
+    "gift_card_gifts": {"code_index": I, "greeting": E},
+    "gift_cards": {"key": E, "key_index": I, "code_index": I},
     "identities": {"value": E, "value_index": I},
     "import_parts": {"rows": E},
     "imports": {"file_name": E},
@@ -61,7 +70,7 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
 }
 
 PLAIN: dict[str, str] = {
-    "accounts": "id card_id kind unit balance debt is_closed",
+    "accounts": "id card_id gift_card_id kind unit balance debt is_closed",
     "adjustments": "id group_id card_id account_kind unit amount reason state proposed_by_id "
     "proposed_at decided_by_id decided_at",
     "attribute_definitions": "id group_id key name kind created_at",
@@ -98,10 +107,26 @@ PLAIN: dict[str, str] = {
     "cause_id position store_id issued_at valid_from valid_until remind_at locked_until "
     "returned_at ended_at",
     "entries": "id posting_id card_id account_id system_account unit amount balance_after",
+    "entries": "id posting_id card_id gift_card_id account_id system_account unit amount "
+    "balance_after",
     "event_earnings": "id event_id card_id event_key business_date outcome points streak_points "
     "growth",
     "files": "id group_id node_id kind state content_type bytes width height sha256 storage_key "
     "uploader_kind uploader_id created_at deleted_at",
+    "gift_card_buyers": "id order_id",
+    "gift_card_gifts": "id gift_card_id buyer_id state deliver_at expires_at claimed_by_id "
+    "claimed_at ended_at",
+    "gift_card_moves": "id group_id gift_card_id card_id currency cash bonus moved_at",
+    "gift_card_payments": "id group_id gift_card_id terminal_id store_id order_number currency "
+    "cash bonus state paid_at voided_at",
+    "gift_card_products": "id group_id perspective_id scope_id kind state name currency designs "
+    "denominations custom_amount buyer_name buyer_phone buyer_email buyer_card_number valid_days "
+    "claim_days can_recharge can_move description agreement version created_at changed_at",
+    "gift_card_recharges": "id group_id gift_card_id terminal_id store_id payment_method_id "
+    "currency face cash recharged_at",
+    "gift_cards": "id group_id product_id kind number code_expires_at state currency holder_id "
+    "order_id store_id scope_id terms design face cash created_at activated_at expires_at ended_at "
+    "refunded_cash refund_method_id refund_reason",
     "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",
@@ -135,8 +160,8 @@ PLAIN: dict[str, str] = {
     "transaction_id created_at expires_at paid_at",
     "points_cases": "id group_id scheme_id member_id card_id business_date points threshold "
     "marked_at cleared_at cleared_by_id clearing_reason",
-    "postings": "id group_id kind cause_kind cause_id reverses_id scheme_id store_id actor_kind "
-    "actor_id occurred_at recorded_at",
+    "postings": "id group_id kind cause_kind cause_id reverses_id scheme_id gift_card_product_id "
+    "store_id actor_kind actor_id occurred_at recorded_at",
     "provider_tokens": "id name expires_at refreshing_until",
     "purchase_lines": "id purchase_id position item_id name paid_amount counts_for_growth",
     "purchase_payments": "id purchase_id payment_method_id amount is_net_receipt",

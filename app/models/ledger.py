@@ -44,16 +44,19 @@ class SystemAccount(StrEnum):
 
 
 class Account(Row, table=True):
-    """One kind of value of one card, in minor units, points or growth."""
+    """One kind of value of a member's card or of a gift card: minor units, points or growth."""
 
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("card_id", "kind"),
+        UniqueConstraint("gift_card_id", "kind"),
+        CheckConstraint("(card_id IS NULL) <> (gift_card_id IS NULL)", name="one_card"),
         CheckConstraint("balance >= 0", name="balance_never_negative"),
         CheckConstraint("debt >= 0 AND (debt = 0 OR balance = 0)", name="debt_only_when_empty"),
     )
 
-    card_id: UUID = Field(foreign_key="cards.id")
+    card_id: UUID | None = Field(default=None, foreign_key="cards.id")
+    gift_card_id: UUID | None = Field(default=None, foreign_key="gift_cards.id")
     kind: AccountKind = Field(sa_type=Choice(AccountKind))
     unit: str = Field(max_length=8)
     balance: int = Long(default=0)
@@ -78,6 +81,16 @@ class PostingKind(StrEnum):
     ROLL_BACK = "ROLL_BACK"
     MERGE = "MERGE"
     MERGE_UNDO = "MERGE_UNDO"
+    GIFT_CARD_ACTIVATE = "GIFT_CARD_ACTIVATE"
+    GIFT_CARD_RECHARGE = "GIFT_CARD_RECHARGE"
+    GIFT_CARD_SPEND = "GIFT_CARD_SPEND"
+    GIFT_CARD_SPEND_REVERSAL = "GIFT_CARD_SPEND_REVERSAL"
+    GIFT_CARD_REFUND = "GIFT_CARD_REFUND"
+    GIFT_CARD_MOVE = "GIFT_CARD_MOVE"
+    """Into stored value: the one posting that a gift card and a member's card share."""
+
+
+_of_gift_card = text("gift_card_product_id IS NOT NULL")
 
 
 class Posting(Row, table=True):
@@ -88,6 +101,24 @@ class Posting(Row, table=True):
         UniqueConstraint("cause_kind", "cause_id"),
         # What reports add up between two moments.
         Index("ix_postings_scheme", "scheme_id", "recorded_at"),
+        Index(
+            "ix_postings_gift_card_product",
+            "gift_card_product_id",
+            "recorded_at",
+            sqlite_where=_of_gift_card,
+            postgresql_where=_of_gift_card,
+        ),
+        # What gift cards' transactions are listed by (GFT-6).
+        Index(
+            "ix_postings_gift_cards",
+            "group_id",
+            "id",
+            sqlite_where=_of_gift_card,
+            postgresql_where=_of_gift_card,
+        ),
+        CheckConstraint(
+            "scheme_id IS NOT NULL OR gift_card_product_id IS NOT NULL", name="of_some_card"
+        ),
     )
 
     group_id: UUID = Field(foreign_key="nodes.id")
@@ -95,7 +126,9 @@ class Posting(Row, table=True):
     cause_kind: str = Field(max_length=32)
     cause_id: UUID
     reverses_id: UUID | None = Field(default=None, foreign_key="postings.id", index=True)
-    scheme_id: UUID = Field(foreign_key="schemes.id")
+    scheme_id: UUID | None = Field(default=None, foreign_key="schemes.id")
+    """Of the member's card it moved; None where it moved gift cards alone."""
+    gift_card_product_id: UUID | None = Field(default=None, foreign_key="gift_card_products.id")
     store_id: UUID | None = Field(default=None, foreign_key="nodes.id")
     actor_kind: str = Field(max_length=16)
     actor_id: UUID | None = None
@@ -109,12 +142,20 @@ class Entry(Row, table=True):
     __tablename__ = "entries"
     __table_args__ = (
         Index("ix_entries_card", "card_id", "id"),
+        Index(
+            "ix_entries_gift_card",
+            "gift_card_id",
+            "id",
+            sqlite_where=text("gift_card_id IS NOT NULL"),
+            postgresql_where=text("gift_card_id IS NOT NULL"),
+        ),
         CheckConstraint("(account_id IS NULL) <> (system_account IS NULL)", name="one_account"),
         CheckConstraint("amount <> 0", name="amount_not_zero"),
     )
 
     posting_id: UUID = Field(foreign_key="postings.id", index=True)
     card_id: UUID | None = Field(default=None, foreign_key="cards.id")
+    gift_card_id: UUID | None = Field(default=None, foreign_key="gift_cards.id")
     account_id: UUID | None = Field(default=None, foreign_key="accounts.id")
     system_account: SystemAccount | None = Field(default=None, sa_type=Choice(SystemAccount))
     unit: str = Field(max_length=8)

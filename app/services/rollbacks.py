@@ -246,6 +246,7 @@ async def roll_back(
     found = await tx.one(posting_by_id, posting_id=line.posting_id) if line else None
     if line is None or found is None or found.group_id != actor.group_id:
         raise LedgerLineNotFound
+    assert found.scheme_id is not None, "the line is one of a member's card"
     scheme = await schemes.scheme(tx, group_id=actor.group_id, scheme_id=found.scheme_id)
     perspective = await organisation.node(tx, scheme.perspective_id)
     actor.require(Permission.POINTS_ROLL_BACK, perspective)

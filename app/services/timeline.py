@@ -120,7 +120,11 @@ cards_held = statement(
 
 LEDGER_KINDS: dict[TimelineKind, tuple[PostingKind, ...]] = {
     TimelineKind.POINTS: (PostingKind.EARN, PostingKind.EARN_REVERSAL),
-    TimelineKind.TOP_UP: (PostingKind.TOP_UP, PostingKind.TOP_UP_REFUND),
+    TimelineKind.TOP_UP: (
+        PostingKind.TOP_UP,
+        PostingKind.TOP_UP_REFUND,
+        PostingKind.GIFT_CARD_MOVE,
+    ),
     TimelineKind.SPENDING: (
         PostingKind.SPEND,
         PostingKind.SPEND_REVERSAL,

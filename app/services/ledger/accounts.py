@@ -1,5 +1,6 @@
-"""A card's accounts, and the lines its holder reads."""
+"""The accounts of cards and gift cards, and the lines a card's holder reads."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import product
 from typing import Any, NamedTuple, Self
@@ -10,6 +11,7 @@ from sqlmodel import col, func, select
 
 from app.core.db import Statement, Transaction, any_of, light, statement
 from app.models.cards import Card
+from app.models.gift_cards import GiftCard
 from app.models.ledger import Account, AccountKind, Entry, Posting, PostingKind
 from app.models.organisation import Node
 from app.models.staff import Permission
@@ -21,6 +23,12 @@ GROWTH = "GROWTH"
 
 accounts_by_card = statement(
     select(Account).where(any_of(col(Account.card_id), "card_ids")).order_by(col(Account.id)),
+    into=Account,
+)
+accounts_by_gift_card = statement(
+    select(Account)
+    .where(any_of(col(Account.gift_card_id), "gift_card_ids"))
+    .order_by(col(Account.id)),
     into=Account,
 )
 new_account = light(Account)
@@ -134,6 +142,21 @@ async def open_accounts(tx: Transaction, card: Card, *, currency: str) -> None:
     await tx.insert(
         *(new_account(card_id=card.id, kind=kind, unit=unit) for kind, unit in units.items())
     )
+
+
+async def open_gift_card_accounts(tx: Transaction, cards: Iterable[GiftCard]) -> None:
+    """The two accounts of each gift card: what was paid for it, and what it is worth beyond."""
+    await tx.insert(
+        *(
+            new_account(gift_card_id=card.id, kind=kind, unit=card.currency)
+            for card in cards
+            for kind in (AccountKind.CASH, AccountKind.BONUS)
+        )
+    )
+
+
+async def accounts_of_gift_cards(tx: Transaction, gift_card_ids: list[UUID]) -> list[Account]:
+    return await tx.all(accounts_by_gift_card, gift_card_ids=gift_card_ids)
 
 
 async def accounts_of_cards(tx: Transaction, card_ids: list[UUID]) -> list[Account]:

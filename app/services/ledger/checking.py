@@ -80,6 +80,16 @@ RULES: dict[str, Statement[_Found]] = {
         .outerjoin(Posting, col(Entry.posting_id) == col(Posting.id))
         .where(col(Posting.id).is_(None))
     ),
+    "an entry names the card that its account is of": _faults(
+        select(Entry.id, _text(Entry.account_id))
+        .join(Account, col(Account.id) == col(Entry.account_id))
+        .where(
+            or_(
+                col(Entry.card_id).is_distinct_from(col(Account.card_id)),
+                col(Entry.gift_card_id).is_distinct_from(col(Account.gift_card_id)),
+            )
+        )
+    ),
     "balance − debt is the sum of the entries": _faults(
         select(Account.id, _text(Account.balance, " − ", Account.debt, " ≠ ", _entries_total))
         .outerjoin(_sum_of_entries, _sum_of_entries.c.account_id == Account.id)

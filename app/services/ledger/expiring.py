@@ -1,4 +1,4 @@
-"""Lots whose time is over, many accounts at once (PTS-4, TOP-9)."""
+"""Lots whose time is over, many accounts at once (PTS-4, TOP-9, GFT-1)."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -11,6 +11,7 @@ from sqlmodel import col, func, select, update
 from app.core.db import Transaction, any_of, statement
 from app.core.ids import new_id
 from app.models.cards import Card
+from app.models.gift_cards import GiftCard
 from app.models.ledger import Account, Entry, Lot, Posting, PostingKind, SystemAccount
 from app.models.sessions import PrincipalKind
 from app.services.ledger.sheet import lock_accounts, new_entry, new_movement, new_posting
@@ -26,7 +27,8 @@ class Due(NamedTuple):
     lot_id: UUID
     account_id: UUID
     group_id: UUID
-    scheme_id: UUID
+    scheme_id: UUID | None
+    gift_card_product_id: UUID | None
     remaining: int
 
 
@@ -44,12 +46,14 @@ due_lots = statement(
     select(
         col(Lot.id).label("lot_id"),
         Lot.account_id,
-        Card.group_id,
+        func.coalesce(col(Card.group_id), col(GiftCard.group_id)).label("group_id"),
         Card.scheme_id,
+        col(GiftCard.product_id).label("gift_card_product_id"),
         Lot.remaining,
     )  # type: ignore[call-overload]  # SQLModel types up to four columns
     .join(Account, col(Account.id) == col(Lot.account_id))
-    .join(Card, col(Card.id) == col(Account.card_id))
+    .outerjoin(Card, col(Card.id) == col(Account.card_id))
+    .outerjoin(GiftCard, col(GiftCard.id) == col(Account.gift_card_id))
     .where(
         any_of(col(Lot.account_id), "account_ids"),
         remains,
@@ -111,6 +115,7 @@ def _posting(lot: Due, now: datetime) -> Posting:
         # and `remaining` see to, so the posting is its own cause.
         cause_id=posting_id,
         scheme_id=lot.scheme_id,
+        gift_card_product_id=lot.gift_card_product_id,
         actor_kind=PrincipalKind.SYSTEM.value,
         occurred_at=now,
         recorded_at=now,
@@ -123,6 +128,7 @@ def _entries(posting: Posting, account: Account, lots: list[Due]) -> list[Entry]
         new_entry(
             posting_id=posting.id,
             card_id=account.card_id,
+            gift_card_id=account.gift_card_id,
             account_id=account.id,
             unit=account.unit,
             amount=-total,

@@ -111,10 +111,17 @@ async def _expire_again(
 
 
 async def _living_accounts(tx: Transaction, account_ids: set[UUID]) -> dict[UUID, UUID]:
-    """For each account, the one of the same kind on the card that lives today."""
+    """For each account, the one of the same kind on the card that lives today.
+
+    Gift cards are never merged: theirs are their own.
+    """
     accounts = await tx.all(accounts_by_id, account_ids=list(account_ids))
-    cards = await tx.all(cards_by_id, card_ids=[account.card_id for account in accounts])
+    homes = {account.id: account.id for account in accounts if account.card_id is None}
+    of_cards = [(a.id, a.card_id, a.kind) for a in accounts if a.card_id is not None]
+    if not of_cards:
+        return homes
+    cards = await tx.all(cards_by_id, card_ids=[card_id for _, card_id, _ in of_cards])
     living = {card.id: card.merged_into_id or card.id for card in cards}
     targets = await tx.all(accounts_by_card, card_ids=sorted(set(living.values())))
     by_card = {(target.card_id, target.kind): target.id for target in targets}
-    return {a.id: by_card[living[a.card_id], a.kind] for a in accounts}
+    return homes | {id_: by_card[living[card_id], kind] for id_, card_id, kind in of_cards}

@@ -112,13 +112,15 @@ class Header:
     cause_kind: str
     cause_id: UUID
     group_id: UUID
-    scheme_id: UUID
+    scheme_id: UUID | None
+    """None where it moves gift cards alone; then their product is named."""
     actor_kind: PrincipalKind
     occurred_at: datetime
     now: datetime
     actor_id: UUID | None = None
     store_id: UUID | None = None
     reverses_id: UUID | None = None
+    gift_card_product_id: UUID | None = None
 
     @classmethod
     def of(
@@ -135,7 +137,7 @@ class Header:
         store_id: UUID | None = None,
         reverses_id: UUID | None = None,
     ) -> Self:
-        """The header of a posting on one card, which happens now unless said otherwise."""
+        """The header of a posting on one member's card, now unless said otherwise."""
         return cls(
             kind=kind,
             cause_kind=cause_kind,
@@ -222,6 +224,7 @@ class Sheet:
             cause_id=header.cause_id,
             reverses_id=header.reverses_id,
             scheme_id=header.scheme_id,
+            gift_card_product_id=header.gift_card_product_id,
             store_id=header.store_id,
             actor_kind=header.actor_kind.value,
             actor_id=header.actor_id,
@@ -379,6 +382,7 @@ class Sheet:
                     new_entry(
                         posting_id=self.posting.id,
                         card_id=account.card_id,
+                        gift_card_id=account.gift_card_id,
                         account_id=account_id,
                         unit=account.unit,
                         amount=moving.net,

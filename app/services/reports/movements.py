@@ -107,7 +107,8 @@ def _entries(*columns: Any, is_points: bool) -> Any:
             col(Posting.recorded_at) < bindparam("ends_at"),
             of_unit,
             or_(
-                col(Entry.account_id).is_not(None),
+                # What moved from a gift card into stored value is on an account as well.
+                col(Entry.card_id).is_not(None),
                 col(Entry.system_account) == SystemAccount.HELD,
             ),
         )

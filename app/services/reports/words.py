@@ -43,6 +43,12 @@ POSTINGS = {
     PostingKind.ROLL_BACK: "回滚 Rolled back",
     PostingKind.MERGE: "合并 Merged",
     PostingKind.MERGE_UNDO: "撤销合并 Merge undone",
+    PostingKind.GIFT_CARD_ACTIVATE: "礼品卡激活 Gift card activated",
+    PostingKind.GIFT_CARD_RECHARGE: "礼品卡充值 Gift card recharged",
+    PostingKind.GIFT_CARD_SPEND: "礼品卡消费 Gift card spent",
+    PostingKind.GIFT_CARD_SPEND_REVERSAL: "礼品卡消费撤销 Gift card spending returned",
+    PostingKind.GIFT_CARD_REFUND: "礼品卡退款 Gift card refunded",
+    PostingKind.GIFT_CARD_MOVE: "礼品卡转入 Moved from a gift card",
 }
 POINTS = {
     "issued": "发放 Issued",

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from app.models.cards import DeductionRule
 from app.models.ledger import Lot
 from app.services.ledger.sheet import Taken
-from app.services.spendings.splitting import split
+from app.services.ledger.splitting import split
 
 NO_LIMIT = 2**63
 """More than any balance: to draw all there is."""
