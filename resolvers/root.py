@@ -16,6 +16,7 @@ from resolvers.admin import consumption as admin_consumption
 from resolvers.admin import jobs as admin_jobs
 from resolvers.admin import member_codes as admin_member_codes
 from resolvers.admin import members as admin_members
+from resolvers.admin import orders as admin_orders
 from resolvers.admin import organisation as admin_organisation
 from resolvers.admin import partners as admin_partners
 from resolvers.admin import points as admin_points
@@ -39,6 +40,7 @@ from resolvers.member import live as member_live
 from resolvers.member import member_codes as member_member_codes
 from resolvers.member import members as member_members
 from resolvers.member import notices as member_notices
+from resolvers.member import orders as member_orders
 from resolvers.member import purchases as member_purchases
 from resolvers.member import recharge_codes as member_recharge_codes
 from resolvers.member import sessions as member_sessions
@@ -59,8 +61,10 @@ from schema import (
     member_codes,
     members,
     notices,
+    orders,
     organisation,
     partners,
+    payments,
     points,
     purchases,
     recharge_codes,
@@ -90,6 +94,7 @@ MEMBER = (
     member_member_codes,
     member_members,
     member_notices,
+    member_orders,
     member_purchases,
     member_recharge_codes,
     member_sessions,
@@ -108,6 +113,7 @@ ADMIN = (
     admin_jobs,
     admin_member_codes,
     admin_members,
+    admin_orders,
     admin_organisation,
     admin_partners,
     admin_points,
@@ -140,8 +146,10 @@ HANDLERS = [
         member_codes,
         members,
         notices,
+        orders,
         organisation,
         partners,
+        payments,
         points,
         purchases,
         recharge_codes,

@@ -136,6 +136,9 @@ class Loaders:
         self.top_up_payment: DataLoader[UUID, ProviderPayment | None] = DataLoader(
             self._top_up_payments
         )
+        self.order_payment: DataLoader[UUID, ProviderPayment | None] = DataLoader(
+            self._order_payments
+        )
         self.payment_refund: DataLoader[UUID, PaymentRefund | None] = DataLoader(
             self._payment_refunds
         )
@@ -233,6 +236,10 @@ class Loaders:
 
     async def _top_up_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
         found = await self.database.read(payments.by_order, PaymentPurpose.TOP_UP, order_ids)
+        return [found.get(i) for i in order_ids]
+
+    async def _order_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
+        found = await self.database.read(payments.by_order, PaymentPurpose.ORDER, order_ids)
         return [found.get(i) for i in order_ids]
 
     async def _payment_refunds(self, payment_ids: list[UUID]) -> list[PaymentRefund | None]:

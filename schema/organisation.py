@@ -6,6 +6,7 @@ from uuid import UUID
 import strawberry
 
 from app.core.ids import type_id
+from app.core.texts import checked_text
 from app.models import organisation as rows
 from app.models.organisation import NodeKind
 from app.services import organisation
@@ -127,6 +128,18 @@ class PaymentMethod:
             moves_by_transfer=row.moves_by_transfer,
             provider=row.provider,
         )
+
+    @classmethod
+    async def load(cls, info: Info, method_id: UUID | None) -> Self | None:
+        """The method of an order; null where it has none."""
+        if method_id is None:
+            return None
+        return cls.of(await info.context.loaders.payment_method.load(method_id))
+
+
+def checked_method_code(code: str) -> str:
+    """A payment method's code as it can be one; raises `BadInput`."""
+    return checked_text("methodCode", code, at_most=organisation.CODE_CHARS_MAX)
 
 
 def node_id_of(node_id: UUID) -> strawberry.ID:

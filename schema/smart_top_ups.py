@@ -17,6 +17,7 @@ from schema.compliance import (
 )
 from schema.ledger import BalanceTooLarge
 from schema.organisation import NodeNotFound, TerminalNotFound
+from schema.payments import PayerUnknown, PaymentScene, PaymentUnavailable
 from schema.problems import Problem, shown_as
 from schema.purchases import PaymentMethodUnknown, WrongCurrency
 from schema.requests import RequestKeyReused
@@ -25,9 +26,6 @@ from schema.schemes import NotAtThisStore
 from schema.top_up_plans import SoldOut, plan_id_of
 from schema.top_ups import (
     MethodCannotTopUp,
-    PayerUnknown,
-    PaymentScene,
-    PaymentUnavailable,
     TooManyOpenTopUps,
     TopUpOrdered,
     TopUpSold,

@@ -19,6 +19,7 @@ from app.core.money import Money
 from app.gateways.payments.protocol import PaymentState, PaymentStatus
 from app.models.operations import AuditRecord
 from app.models.payments import PaymentNotification, PaymentRefund
+from app.models.top_ups import TopUpOrder
 from app.services import payments, settlements
 from app.services.members import Bearer
 from app.services.top_ups import buying, orders
@@ -289,7 +290,7 @@ async def test_a_provider_is_asked_to_repeat_what_could_not_be_written_down(
     assert await held(shop) == BROUGHT
 
 
-async def _placed(till: Counter, plan: Any) -> orders.Placed:
+async def _placed(till: Counter, plan: Any) -> payments.Placed[TopUpOrder]:
     """An order that waits to be paid, without asking a provider."""
     return await till.database.run(
         buying.place,
@@ -300,14 +301,15 @@ async def _placed(till: Counter, plan: Any) -> orders.Placed:
             step=0,
             amount=Money(100_00, "CNY"),
         ),
-        online=orders.Online(provider="stripe", scene="PAGE", return_url="/"),
+        online=payments.Online(provider="stripe", scene="PAGE", return_url="/"),
         request_key=new_id().hex,
         now=till.now,
     )
 
 
-async def news(till: Counter, placed: orders.Placed) -> Work:
+async def news(till: Counter, placed: payments.Placed[TopUpOrder]) -> Work:
     """What its provider says of it: paid."""
+    assert placed.payment is not None
     paid = PaymentState(
         reference=placed.payment.reference,
         status=PaymentStatus.PAID,
@@ -326,7 +328,7 @@ async def test_a_cancellation_beside_the_news_of_the_payment(
     plan = await plan_of(till, stock=9)
     bearer = Bearer(till.shop.member.id, till.shop.member.id)
 
-    def cancel(placed: orders.Placed) -> Work:
+    def cancel(placed: payments.Placed[TopUpOrder]) -> Work:
         return call(orders.cancel, bearer=bearer, order_id=placed.order.id, now=till.now)
 
     paid = await _placed(till, plan)

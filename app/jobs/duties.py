@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.db import Transaction
-from app.services import ledger, member_records, spendings, tiers
+from app.services import ledger, member_records, shop, spendings, tiers
 from app.services.top_ups import orders, smart
 
 Duty = Callable[..., Coroutine[Any, Any, int]]
@@ -35,6 +35,11 @@ async def cancel_top_ups(tx: Transaction, *, now: datetime) -> int:
     return await orders.cancel_overdue(tx, now=now)
 
 
+async def cancel_orders(tx: Transaction, *, now: datetime) -> int:
+    """Orders of anything else that nobody paid in time (TOP-7)."""
+    return await shop.cancel_overdue(tx, now=now)
+
+
 async def release_quotes(tx: Transaction, *, now: datetime) -> int:
     """Offers nobody took in time, with the stock they hold (TOP-5)."""
     return await smart.release_overdue(tx, now=now)
@@ -50,6 +55,7 @@ DUTIES: tuple[Duty, ...] = (
     expire_tiers,
     void_spendings,
     cancel_top_ups,
+    cancel_orders,
     release_quotes,
     index_names,
 )

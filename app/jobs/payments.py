@@ -90,7 +90,8 @@ async def refund(task: Task) -> Effect:
             reference=reference,
             payment_reference=payload["payment_reference"],
             amount=payload["amount"],
-            total=payload["amount"],
+            # One that an earlier release wrote down goes back whole.
+            total=payload.get("total", payload["amount"]),
             currency=payload["currency"],
             reason=payload["reason"],
         )

@@ -148,6 +148,9 @@ PLAIN: dict[str, str] = {
     "merges": "id survivor_id loser_id manifest merged_at undone_at undone_by_id",
     "nodes": "id kind group_id brand_id code name time_zone created_at",
     "notices": "id group_id member_id kind unique_key details created_at read_at",
+    "orders": "id group_id perspective_id kind product_id title quantity member_id card_id "
+    "channel store_id terminal_id payment_method_id currency amount points terms state created_at "
+    "expires_at paid_at ended_at refund_route refunded_amount refund_method_id refund_reason",
     "partner_clients": "id group_id client_id name previous_until scopes requests_per_minute "
     "is_active created_at",
     "partner_nodes": "id partner_client_id node_id",

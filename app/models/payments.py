@@ -22,6 +22,14 @@ class PaymentPurpose(StrEnum):
     """What kind of order a payment is for; the order's service says what being paid means."""
 
     TOP_UP = "TOP_UP"
+    ORDER = "ORDER"
+
+
+class RefundRoute(StrEnum):
+    """How money goes back to whoever paid it."""
+
+    ORIGINAL = "ORIGINAL"
+    OFFLINE = "OFFLINE"
 
 
 class Payment(Row, table=True):

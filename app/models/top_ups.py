@@ -10,6 +10,7 @@ from sqlmodel import Field, Index
 
 from app.core.db import Choice, Json, UtcDateTime
 from app.models.base import Long, Row
+from app.models.payments import RefundRoute
 from app.models.scopes import Channel
 
 
@@ -98,11 +99,6 @@ class TopUpState(StrEnum):
     CREDITED = "CREDITED"
     CANCELLED = "CANCELLED"
     REFUNDED = "REFUNDED"
-
-
-class RefundRoute(StrEnum):
-    ORIGINAL = "ORIGINAL"
-    OFFLINE = "OFFLINE"
 
 
 class TopUpOrder(Row, table=True):

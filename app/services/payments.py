@@ -5,8 +5,9 @@ payment is for, `settlements` says (TOP-7).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -44,6 +45,12 @@ TIMES: Final = {
     CHECK_REFUND_JOB: REFUND_CHECKED_AFTER,
 }
 REASON_CHARS_MAX = 200
+PAYABLE_FOR = timedelta(minutes=15)
+"""How long what is ordered online waits for its payment."""
+OVERDUE_AFTER = timedelta(minutes=2)
+"""How long an order outlives its time: its provider is asked first whether it was paid."""
+
+T = TypeVar("T")
 
 by_id = statement(select(Payment).where(col(Payment.id) == bindparam("payment_id")), into=Payment)
 by_reference = statement(
@@ -143,6 +150,43 @@ class PayerUnknown(DomainError):
         super().__init__("Sign in with WeChat first, or choose another way to pay.")
 
 
+class NoOriginalRoute(DomainError):
+    """It was not paid through a provider, so there is no way back by which it came."""
+
+    def __init__(self) -> None:
+        super().__init__("This was not paid online: pay it out at the counter.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Online:
+    """How a member pays: through which provider, in what way, and where its page leads."""
+
+    provider: str
+    scene: str
+    return_url: str
+    store_id: UUID | None = None
+
+    def document(self) -> dict[str, Any]:
+        """For the fingerprint of a request."""
+        return {
+            "provider": self.provider,
+            "scene": self.scene,
+            "return_url": self.return_url,
+            "store": self.store_id,
+        }
+
+
+class Placed(NamedTuple, Generic[T]):
+    """An order that waits to be paid, or what became of it since.
+
+    `payment` is None where nothing has to be paid through a provider.
+    """
+
+    order: T
+    payment: Payment | None
+    is_replay: bool
+
+
 async def open_payment(
     tx: Transaction,
     *,
@@ -209,20 +253,22 @@ async def send_back(
     reason: str,
     now: datetime,
     paid: Money | None = None,
+    amount: int | None = None,
 ) -> PaymentRefund:
-    """Send a payment's money back to its payer, once, whole, by the way it came (TOP-7).
+    """Send a payment's money back to its payer, once, by the way it came (TOP-7).
 
     One that goes back already stays as it is; one the provider refused is asked for again, under
     the same reference, so that it cannot go twice. `paid` is what came where it is not what was
-    asked for.
+    asked for; `amount` is how many minor units of it go back, None for all.
     """
     money = paid or Money(payment.amount, payment.currency)
+    assert amount is None or 0 < amount <= money.amount, amount
     refund_id = new_id()
     wanted = new_refund(
         id=refund_id,
         payment_id=payment.id,
         reference=refund_id.hex,
-        amount=money.amount,
+        amount=money.amount if amount is None else amount,
         reason=reason[:REASON_CHARS_MAX],
         requested_at=now,
     )
@@ -239,6 +285,7 @@ async def send_back(
             "reference": refund.reference,
             "payment_reference": payment.reference,
             "amount": refund.amount,
+            "total": money.amount,
             "currency": money.currency,
             "reason": refund.reason,
             "from": now.isoformat(),

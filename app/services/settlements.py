@@ -4,7 +4,9 @@ News may come twice, late, in any order or by a question of ours: each state is 
 none is left again because something older arrives after it.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -23,12 +25,43 @@ from app.models.payments import (
     PaymentRefund,
     PaymentRefundStatus,
 )
-from app.models.top_ups import TopUpState
-from app.services import audit, payments
-from app.services.top_ups import orders, refunds
-from app.services.top_ups.orders import Held
+from app.services import audit, orders, payments, shop
+from app.services.top_ups import orders as top_ups
+from app.services.top_ups import refunds
 
 _log = structlog.get_logger(__name__)
+
+Step = Callable[..., Awaitable[Any]]
+
+
+class Desk(NamedTuple):
+    """Who knows what news of a payment mean for the order it is for."""
+
+    hold: Step
+    paid: Step
+    end: Step
+    did_not_go_back: Step
+    went_back_after_all: Step
+
+
+DESKS: Mapping[PaymentPurpose, Desk] = {
+    PaymentPurpose.TOP_UP: Desk(
+        hold=top_ups.hold,
+        paid=top_ups.paid,
+        end=top_ups.end,
+        did_not_go_back=refunds.did_not_go_back,
+        went_back_after_all=refunds.went_back_after_all,
+    ),
+    PaymentPurpose.ORDER: Desk(
+        hold=orders.hold,
+        paid=shop.paid,
+        end=shop.end,
+        did_not_go_back=shop.did_not_go_back,
+        went_back_after_all=shop.went_back_after_all,
+    ),
+}
+WAITING = "PENDING"
+"""What every kind of order calls one that waits for its payment."""
 
 
 async def receive(tx: Transaction, *, notification: Notification, now: datetime) -> None:
@@ -64,10 +97,11 @@ async def never_paid(tx: Transaction, *, reference: str, now: datetime) -> None:
     """A payment that can be paid no more: its order ends."""
     payment = await tx.one(payments.by_reference, reference=reference)
     assert payment is not None
-    held = await _hold(tx, payment)
+    desk = DESKS[payment.purpose]
+    held = await desk.hold(tx, payment.order_id)
     is_closed = await tx.changed(payments.mark_closed, payment_id=payment.id)
-    if is_closed and held.order.state is TopUpState.PENDING:
-        await orders.end(tx, held.order, now=now)
+    if is_closed and held.order.state == WAITING:
+        await desk.end(tx, held.order, now=now)
 
 
 async def refund_is(tx: Transaction, *, provider: str, state: RefundState, now: datetime) -> None:
@@ -84,7 +118,8 @@ async def refund_is(tx: Transaction, *, provider: str, state: RefundState, now: 
     if state.amount != refund.amount:
         _log.error("a refund of another amount", provider=provider, reference=state.reference)
         return
-    held = await _hold(tx, payment)
+    desk = DESKS[payment.purpose]
+    held = await desk.hold(tx, payment.order_id)
     ended = {
         "of_refund_id": refund.id,
         "new_status": PaymentRefundStatus.SUCCEEDED,
@@ -94,7 +129,7 @@ async def refund_is(tx: Transaction, *, provider: str, state: RefundState, now: 
     if await tx.changed(payments.end_refund, **ended, from_status=PaymentRefundStatus.PENDING):
         return
     if await tx.changed(payments.end_refund, **ended, from_status=PaymentRefundStatus.FAILED):
-        await refunds.went_back_after_all(tx, held, refund=refund, now=now)
+        await desk.went_back_after_all(tx, held, refund=refund, now=now)
 
 
 async def refund_refused(
@@ -110,7 +145,8 @@ async def _paid(tx: Transaction, payment: Payment, state: PaymentState, now: dat
     assert state.transaction_id is not None
     assert state.amount is not None
     assert state.currency is not None
-    held = await _hold(tx, payment)
+    desk = DESKS[payment.purpose]
+    held = await desk.hold(tx, payment.order_id)
     marked = await tx.one(
         payments.mark_paid,
         payment_id=payment.id,
@@ -122,7 +158,7 @@ async def _paid(tx: Transaction, payment: Payment, state: PaymentState, now: dat
             _log.error("paid twice", provider=payment.provider, reference=payment.reference)
         return
     if (state.amount, state.currency) == (payment.amount, payment.currency):
-        await orders.paid(tx, held, payment=marked, now=now)
+        await desk.paid(tx, held, payment=marked, now=now)
         return
     _log.error(
         "another amount was paid", provider=payment.provider, reference=payment.reference,
@@ -137,8 +173,8 @@ async def _paid(tx: Transaction, payment: Payment, state: PaymentState, now: dat
         paid = Money(state.amount, state.currency)
         reason = "Another amount was paid than was asked for."
         await payments.send_back(tx, payment=marked, reason=reason, paid=paid, now=now)
-    if held.order.state is TopUpState.PENDING:
-        await orders.end(tx, held.order, now=now)
+    if held.order.state == WAITING:
+        await desk.end(tx, held.order, now=now)
 
 
 async def _failed(
@@ -150,7 +186,8 @@ async def _failed(
     refund_id: str | None,
     now: datetime,
 ) -> None:
-    held = await _hold(tx, payment)
+    desk = DESKS[payment.purpose]
+    held = await desk.hold(tx, payment.order_id)
     has_failed = await tx.changed(
         payments.end_refund,
         of_refund_id=refund.id,
@@ -161,7 +198,7 @@ async def _failed(
     )
     if has_failed:
         _log.error("a refund failed", provider=payment.provider, reference=refund.reference)
-        await refunds.did_not_go_back(tx, held, refund=refund, why=why, now=now)
+        await desk.did_not_go_back(tx, held, refund=refund, why=why, now=now)
 
 
 async def _refund(
@@ -174,10 +211,3 @@ async def _refund(
         _log.warning("a refund of nobody here", provider=provider, reference=reference)
         return None
     return payment, refund
-
-
-async def _hold(tx: Transaction, payment: Payment) -> Held:
-    """Lock the order a payment is for, before the payment itself."""
-    match payment.purpose:
-        case PaymentPurpose.TOP_UP:
-            return await orders.hold(tx, payment.order_id)

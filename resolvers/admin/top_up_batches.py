@@ -9,6 +9,7 @@ from app.models.staff import Permission
 from app.services.top_ups import batches
 from auth.permissions import Needs
 from schema.context import Info
+from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, First, page_limit, row_after
 from schema.top_up_batches import (
     TopUpBatch,
@@ -17,7 +18,6 @@ from schema.top_up_batches import (
     TopUpBatchCreateInput,
     TopUpBatchCreateResult,
 )
-from schema.top_ups import checked_method_code
 
 Reads = Needs(Permission.TOP_UPS_READ)
 

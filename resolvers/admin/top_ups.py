@@ -10,6 +10,7 @@ from app.models.staff import Permission
 from app.services.top_ups import buying, listing, refunds
 from auth.permissions import Needs
 from schema.context import Info
+from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, First
 from schema.top_ups import (
     TopUp,
@@ -23,7 +24,6 @@ from schema.top_ups import (
     TopUpSold,
     TopUpSource,
     TopUpState,
-    checked_method_code,
 )
 
 Reads = Needs(Permission.TOP_UPS_READ)

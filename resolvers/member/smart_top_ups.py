@@ -6,7 +6,7 @@ import strawberry
 
 from app.core.ids import parse_type_id
 from app.services.top_ups import smart
-from auth import top_ups
+from auth import paying
 from auth.permissions import IsMember
 from auth.sessions import bearer
 from schema.context import Info
@@ -17,7 +17,7 @@ from schema.smart_top_ups import (
     SmartTopUpQuoteInput,
     SmartTopUpQuoteResult,
 )
-from schema.top_ups import TopUpOrdered
+from schema.top_ups import PAYMENT_DESCRIPTION, TopUpOrdered
 
 
 @strawberry.type
@@ -51,17 +51,18 @@ class Mutation:
         info: Info,
         input: Annotated[SmartTopUpOrderInput, strawberry.argument(description="The offer.")],
     ) -> SmartTopUpOrderResult:
-        online = top_ups.online(
+        online = paying.online(
             info.context,
             provider=input.provider,
             scene=input.scene,
             return_url=input.return_url,
             store_id=None,
         )
-        begun = await top_ups.pay(
+        begun = await paying.pay(
             info.context,
             smart.order,
             online=online,
+            description=PAYMENT_DESCRIPTION,
             token=input.token,
             offer=input.offer,
             request_key=input.request_key,

@@ -6,11 +6,12 @@ import strawberry
 
 from app.core.ids import parse_type_id
 from app.services.top_ups import buying, listing, orders
-from auth import top_ups
+from auth import paying
 from auth.permissions import IsMember
 from auth.sessions import bearer
 from schema.context import Info
 from schema.top_ups import (
+    PAYMENT_DESCRIPTION,
     PaymentProvider,
     TopUp,
     TopUpCancelInput,
@@ -28,7 +29,7 @@ class Query:
         permission_classes=[IsMember], description="The providers through which one can pay here."
     )
     async def payment_providers(self, info: Info) -> list[PaymentProvider]:
-        return [PaymentProvider.of(each) for each in top_ups.providers(info.context)]
+        return [PaymentProvider.of(each) for each in paying.providers(info.context)]
 
     @strawberry.field(
         permission_classes=[IsMember],
@@ -81,17 +82,18 @@ class Mutation:
         info: Info,
         input: Annotated[TopUpOrderInput, strawberry.argument(description="What to buy, and how.")],
     ) -> TopUpOrderResult:
-        online = top_ups.online(
+        online = paying.online(
             info.context,
             provider=input.provider,
             scene=input.scene,
             return_url=input.return_url,
             store_id=None if input.store_id is None else parse_type_id("node", input.store_id),
         )
-        begun = await top_ups.pay(
+        begun = await paying.pay(
             info.context,
             buying.place,
             online=online,
+            description=PAYMENT_DESCRIPTION,
             choice=input.choice(),
             request_key=input.request_key,
         )

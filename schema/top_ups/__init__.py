@@ -2,11 +2,9 @@
 
 from schema.top_ups.changing import (
     HANDLERS,
+    PAYMENT_DESCRIPTION,
     BalanceHasMoved,
     MethodCannotTopUp,
-    NoOriginalRoute,
-    PayerUnknown,
-    PaymentUnavailable,
     TooManyOpenTopUps,
     TopUpCancelInput,
     TopUpCancelResult,
@@ -21,7 +19,6 @@ from schema.top_ups.changing import (
     TopUpSellInput,
     TopUpSellResult,
     TopUpSold,
-    checked_method_code,
 )
 from schema.top_ups.offers import PaymentProvider, TopUpOffer
 from schema.top_ups.orders import (
@@ -35,13 +32,11 @@ from schema.top_ups.orders import (
 
 __all__ = [
     "HANDLERS",
+    "PAYMENT_DESCRIPTION",
     "BalanceHasMoved",
     "MethodCannotTopUp",
-    "NoOriginalRoute",
-    "PayerUnknown",
     "PaymentProvider",
     "PaymentScene",
-    "PaymentUnavailable",
     "RefundRoute",
     "TooManyOpenTopUps",
     "TopUp",
@@ -62,5 +57,4 @@ __all__ = [
     "TopUpSold",
     "TopUpSource",
     "TopUpState",
-    "checked_method_code",
 ]

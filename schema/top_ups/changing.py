@@ -1,15 +1,13 @@
 """Ordering, selling, cancelling and giving back top-ups (TOP-7, TOP-8)."""
 
-from datetime import datetime
 from typing import Annotated, Self
 
 import strawberry
 
 from app.core.ids import parse_type_id
-from app.core.texts import checked_text
 from app.gateways.payments.protocol import Prepared
-from app.models import payments as payment_rows
-from app.services import organisation, payments
+from app.models.top_ups import TopUpOrder
+from app.services.payments import Placed
 from app.services.top_ups import buying, orders, refunds
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.compliance import (
@@ -21,7 +19,15 @@ from schema.compliance import (
     TransferNeeded,
 )
 from schema.ledger import BalanceTooLarge, NotEnoughValue
-from schema.organisation import NodeNotFound, TerminalNotFound
+from schema.organisation import NodeNotFound, TerminalNotFound, checked_method_code
+from schema.payments import (
+    NoOriginalRoute,
+    PayerUnknown,
+    PaymentPrepared,
+    PaymentScene,
+    PaymentUnavailable,
+    RefundRoute,
+)
 from schema.problems import Problem, shown_as
 from schema.purchases import PaymentMethodUnknown, WrongCurrency
 from schema.requests import RequestKeyReused
@@ -36,40 +42,10 @@ from schema.top_up_plans import (
     SoldOut,
     TopUpPlanNotFound,
 )
-from schema.top_ups.orders import PaymentScene, RefundRoute, TopUp, TopUpState
+from schema.top_ups.orders import TopUp, TopUpState
 
-METHOD_CODE_CHARS_MAX = organisation.CODE_CHARS_MAX
-
-
-@strawberry.type(description="A name and its value.")
-class PaymentParameter:
-    name: str = strawberry.field(description="The name.")
-    value: str = strawberry.field(description="The value.")
-
-
-@strawberry.type(
-    description="How the page goes on to have it paid. What the page says of it proves nothing:"
-    " the top-up is paid when its state says so."
-)
-class PaymentPrepared:
-    reference: str = strawberry.field(description="What the provider calls our order number.")
-    provider: str = strawberry.field(description="The provider.")
-    scene: PaymentScene = strawberry.field(description="How it is paid.")
-    parameters: list[PaymentParameter] = strawberry.field(
-        description="JSAPI: the arguments of WeChat's dialog. Otherwise `url`, where to go."
-    )
-    expires_at: datetime = strawberry.field(description="Until when it can be paid.")
-
-    @classmethod
-    def of(cls, payment: payment_rows.Payment, prepared: Prepared) -> Self:
-        given = prepared.parameters.items()
-        return cls(
-            reference=payment.reference,
-            provider=prepared.provider,
-            scene=prepared.scene,
-            parameters=[PaymentParameter(name=name, value=value) for name, value in given],
-            expires_at=payment.expires_at,
-        )
+PAYMENT_DESCRIPTION = "会员充值 Top-up {money}"
+"""What who pays reads at the provider."""
 
 
 @strawberry.type(description="The top-up is ordered and can be paid for 15 minutes.")
@@ -83,10 +59,10 @@ class TopUpOrdered:
     )
 
     @classmethod
-    def of(cls, placed: orders.Placed, prepared: Prepared | None) -> Self:
+    def of(cls, placed: Placed[TopUpOrder], prepared: Prepared | None) -> Self:
         return cls(
             order=TopUp.of(placed.order),
-            payment=PaymentPrepared.of(placed.payment, prepared) if prepared else None,
+            payment=PaymentPrepared.of_placed(placed.payment, prepared),
             replayed=placed.is_replay,
         )
 
@@ -143,25 +119,6 @@ class TopUpNotOpen(Problem):
         return cls(message=str(error), state=error.state)
 
 
-@strawberry.type(
-    description="The provider does not take the payment. The top-up waits: ask again with the same"
-    " request key."
-)
-class PaymentUnavailable(Problem):
-    provider: str = strawberry.field(description="The provider.")
-    may_work_later: bool = strawberry.field(
-        description="Whether it is worth trying again; if not, another way to pay is needed."
-    )
-
-    @classmethod
-    def of(cls, error: payments.PaymentUnavailable) -> Self:
-        return cls(message=str(error), provider=error.provider, may_work_later=error.may_work_later)
-
-
-@strawberry.type(description="Inside WeChat only members can pay who signed in with WeChat.")
-class PayerUnknown(Problem): ...
-
-
 @strawberry.type(description="Only what stands on the card can be given back, and once.")
 class TopUpNotRefundable(Problem):
     state: TopUpState = strawberry.field(description="Where it stands.")
@@ -169,10 +126,6 @@ class TopUpNotRefundable(Problem):
     @classmethod
     def of(cls, error: refunds.TopUpNotRefundable) -> Self:
         return cls(message=str(error), state=error.state)
-
-
-@strawberry.type(description="It was not paid through a provider: only OFFLINE is left.")
-class NoOriginalRoute(Problem): ...
 
 
 @strawberry.type(description="Something of what it brought was used: only OFFLINE is left.")
@@ -226,11 +179,6 @@ def _choice(given: TopUpOrderInput | TopUpSellInput) -> buying.Choice:
         step=given.step,
         amount=given.amount.value(),
     )
-
-
-def checked_method_code(code: str) -> str:
-    """A payment method's code as it can be one; raises `BadInput`."""
-    return checked_text("methodCode", code, at_most=METHOD_CODE_CHARS_MAX)
 
 
 @strawberry.input(description="An unpaid top-up to give up.")
@@ -334,9 +282,6 @@ HANDLERS = [
     shown_as(MethodCannotTopUp, orders.MethodCannotTopUp),
     shown_as(TooManyOpenTopUps, orders.TooManyOpenTopUps),
     shown_as(TopUpNotOpen, orders.TopUpNotOpen),
-    shown_as(PaymentUnavailable, payments.PaymentUnavailable),
-    shown_as(PayerUnknown, payments.PayerUnknown),
     shown_as(TopUpNotRefundable, refunds.TopUpNotRefundable),
-    shown_as(NoOriginalRoute, refunds.NoOriginalRoute),
     shown_as(BalanceHasMoved, refunds.BalanceHasMoved),
 ]

@@ -3,23 +3,20 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Self
-from uuid import UUID
 
 import strawberry
 
 from app.core.ids import type_id
-from app.gateways.payments.protocol import PaymentScene
-from app.models import payments as payment_rows
 from app.models import top_ups as rows
-from app.models.payments import PaymentRefundStatus, PaymentStatus
 from app.models.scopes import Channel
-from app.models.top_ups import RefundRoute, TopUpSource, TopUpState
+from app.models.top_ups import TopUpSource, TopUpState
 from app.services.top_ups import listing
 from schema.context import Info
 from schema.enums import describe
 from schema.loaders import History, HistoryPage
 from schema.organisation import Node, PaymentMethod
 from schema.pages import Connection, page_limit, row_after
+from schema.payments import PaymentScene, ProviderPayment, RefundRoute
 from schema.scalars import Long, Money
 from schema.top_up_plans import (
     plan_id_of,
@@ -55,65 +52,10 @@ describe(
         "REFUNDED": "Given back whole.",
     },
 )
-describe(
-    RefundRoute,
-    "By which way a top-up goes back.",
-    {
-        "ORIGINAL": "By the provider it was paid through.",
-        "OFFLINE": "Over the counter.",
-    },
-)
-describe(
-    PaymentStatus,
-    "Where a provider's payment stands.",
-    {
-        "OPEN": "It can be paid.",
-        "PAID": "It was paid, and that stays so when it goes back.",
-        "CLOSED": "It can be paid no more.",
-    },
-)
-describe(
-    PaymentRefundStatus,
-    "Where money stands that goes back to its payer.",
-    {
-        "PENDING": "It is on its way.",
-        "SUCCEEDED": "It arrived.",
-        "FAILED": "The provider did not send it.",
-    },
-)
-describe(
-    PaymentScene,
-    "How a page has its member pay.",
-    {
-        "JSAPI": "By WeChat's own dialog, on a page or in a mini-program inside WeChat.",
-        "H5": "By opening WeChat from a phone's browser.",
-        "PAGE": "On the provider's own page.",
-    },
-)
 
 
 @strawberry.type(description="A payment through a provider.")
-class TopUpPayment:
-    provider: str = strawberry.field(description="The provider's name.")
-    reference: str = strawberry.field(description="What the provider calls our order number.")
-    status: PaymentStatus = strawberry.field(description="Where it stands.")
-    paid_at: datetime | None = strawberry.field(description="When it was paid, if it was.")
-    row: strawberry.Private[payment_rows.Payment]
-
-    @classmethod
-    def of(cls, row: payment_rows.Payment) -> Self:
-        return cls(
-            provider=row.provider,
-            reference=row.reference,
-            status=row.status,
-            paid_at=row.paid_at,
-            row=row,
-        )
-
-    @strawberry.field(description="Where its money stands if it goes back; null if it does not.")
-    async def refund_status(self, info: Info) -> PaymentRefundStatus | None:
-        refund = await info.context.loaders.payment_refund.load(self.row.id)
-        return None if refund is None else refund.status
+class TopUpPayment(ProviderPayment): ...
 
 
 @strawberry.type(description="A top-up of a card.")
@@ -180,22 +122,16 @@ class TopUp:
 
     @strawberry.field(description="How it was paid; null where the group has no method for that.")
     async def method(self, info: Info) -> PaymentMethod | None:
-        return await _method(info, self.row.payment_method_id)
+        return await PaymentMethod.load(info, self.row.payment_method_id)
 
     @strawberry.field(description="How an offline refund was paid out; null otherwise.")
     async def refund_method(self, info: Info) -> PaymentMethod | None:
-        return await _method(info, self.row.refund_method_id)
+        return await PaymentMethod.load(info, self.row.refund_method_id)
 
     @strawberry.field(description="Its payment through a provider; null if there is none.")
     async def payment(self, info: Info) -> TopUpPayment | None:
         found = await info.context.loaders.top_up_payment.load(self.row.id)
         return None if found is None else TopUpPayment.of(found)
-
-
-async def _method(info: Info, method_id: UUID | None) -> PaymentMethod | None:
-    if method_id is None:
-        return None
-    return PaymentMethod.of(await info.context.loaders.payment_method.load(method_id))
 
 
 @strawberry.type(description="A page of top-ups.")

@@ -20,9 +20,9 @@ from app.core.db import Statement, Transaction, any_of, statement
 from app.models.cards import Card
 from app.models.ledger import Posting, PostingKind
 from app.models.organisation import Node, PaymentMethod
-from app.models.payments import Payment, PaymentPurpose, PaymentStatus
+from app.models.payments import Payment, PaymentPurpose, PaymentStatus, RefundRoute
 from app.models.scopes import Channel
-from app.models.top_ups import RefundRoute, TopUpOrder, TopUpPlan, TopUpSource, TopUpState
+from app.models.top_ups import TopUpOrder, TopUpPlan, TopUpSource, TopUpState
 from app.services import organisation, schemes
 from app.services.actors import Actor
 from app.services.reports.quarters import day_of, quarter_of

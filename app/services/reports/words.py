@@ -1,8 +1,9 @@
 """What reports call things, for people: Chinese and English beside each other."""
 
 from app.models.ledger import PostingKind
+from app.models.payments import RefundRoute
 from app.models.scopes import Channel
-from app.models.top_ups import RefundRoute, TopUpSource, TopUpState
+from app.models.top_ups import TopUpSource, TopUpState
 from app.services.reports.top_ups import Grouping
 
 SCHEME = "卡方案 Scheme"

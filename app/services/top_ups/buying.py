@@ -11,6 +11,7 @@ from app.models.cards import Card, Scheme
 from app.models.organisation import Node
 from app.models.scopes import Channel
 from app.models.staff import Permission
+from app.models.top_ups import TopUpOrder
 from app.services import (
     audit,
     cards,
@@ -23,8 +24,9 @@ from app.services import (
 )
 from app.services.actors import Actor
 from app.services.members import Bearer
+from app.services.payments import Online, Placed
 from app.services.top_ups import orders, plans
-from app.services.top_ups.orders import Online, Placed, Sold
+from app.services.top_ups.orders import Sold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ async def place(
     online: Online,
     request_key: str,
     now: datetime,
-) -> Placed:
+) -> Placed[TopUpOrder]:
     """A member orders a top-up and has 15 minutes to pay it; its piece of stock waits (TOP-7).
 
     The provider is asked after the commit. Raises `CardNotFound`, `CardNotUsable`, `WrongCurrency`,

@@ -4,7 +4,6 @@ Whoever makes one (`buying`, smart top-ups, codes, lists) drafts it here and has
 here. Locks are taken in the order member, card, order, payment, plan, accounts.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -39,15 +38,13 @@ from app.services import (
     tiers,
 )
 from app.services.members import Bearer
+from app.services.payments import Placed
 from app.services.top_ups import plans, terms
 from app.services.top_ups.rules import Credit
 
 _log = structlog.get_logger(__name__)
 
 CAUSE = "top_up"
-PAYABLE_FOR = timedelta(minutes=15)
-OVERDUE_AFTER = timedelta(minutes=2)
-"""How long an order outlives its time: its provider is asked first whether it was paid."""
 ORDERS_PER_HOUR_MAX = 30
 OPEN_ORDERS_MAX = 5
 """Unpaid orders of one member at once: each may hold a piece of a plan's stock."""
@@ -120,33 +117,6 @@ class TopUpNotOpen(DomainError):
     def __init__(self, state: TopUpState) -> None:
         self.state = state
         super().__init__(f"This top-up is {state.lower()}.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Online:
-    """How a member pays: through which provider, in what way, and where its page leads."""
-
-    provider: str
-    scene: str
-    return_url: str
-    store_id: UUID | None = None
-
-    def document(self) -> dict[str, Any]:
-        """For the fingerprint of a request."""
-        return {
-            "provider": self.provider,
-            "scene": self.scene,
-            "return_url": self.return_url,
-            "store": self.store_id,
-        }
-
-
-class Placed(NamedTuple):
-    """An order that waits to be paid, or what became of it since."""
-
-    order: TopUpOrder
-    payment: Payment
-    is_replay: bool
 
 
 class Sold(NamedTuple):
@@ -223,7 +193,7 @@ async def await_payment(
     order = changed_copy(
         order,
         payment_method_id=None if method is None else method.id,
-        expires_at=now + PAYABLE_FOR,
+        expires_at=now + payments.PAYABLE_FOR,
     )
     await tx.insert(order)
     payment = await payments.open_payment(
@@ -234,7 +204,7 @@ async def await_payment(
         provider=provider,
         amount=order.amount,
         currency=order.currency,
-        expires_at=now + PAYABLE_FOR,
+        expires_at=now + payments.PAYABLE_FOR,
         now=now,
     )
     return order, payment
@@ -378,7 +348,7 @@ async def cancel(tx: Transaction, *, bearer: Bearer, order_id: UUID, now: dateti
 
 async def cancel_overdue(tx: Transaction, *, now: datetime) -> int:
     """Cancel orders nobody paid in time, a batch at once; how many there were."""
-    found = await tx.all(overdue, before=now - OVERDUE_AFTER)
+    found = await tx.all(overdue, before=now - payments.OVERDUE_AFTER)
     # By plan, so that two batches at once give stock back in the same order.
     for order in sorted(found, key=lambda each: (str(each.plan_id), each.id)):
         await give_up(tx, order, now=now)
@@ -430,7 +400,7 @@ async def home(tx: Transaction, order: TopUpOrder) -> Node:
     return await organisation.node(tx, scheme.perspective_id)
 
 
-async def placed(tx: Transaction, order_id: UUID) -> Placed:
+async def placed(tx: Transaction, order_id: UUID) -> Placed[TopUpOrder]:
     payment = await payments.of_order(tx, purpose=PaymentPurpose.TOP_UP, order_id=order_id)
     assert payment is not None
     return Placed(await existing(tx, order_id), payment, is_replay=True)

@@ -15,11 +15,11 @@ from app.core.errors import BadInput, DomainError
 from app.core.texts import checked_text
 from app.models.cards import CardStatus
 from app.models.ledger import AccountKind, Lot, LotMovement, Posting, PostingKind, SystemAccount
-from app.models.payments import Payment, PaymentPurpose, PaymentRefund, PaymentStatus
+from app.models.payments import Payment, PaymentPurpose, PaymentRefund, PaymentStatus, RefundRoute
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.models.tiers import GrantSource
-from app.models.top_ups import RefundRoute, TopUpOrder, TopUpState
+from app.models.top_ups import TopUpOrder, TopUpState
 from app.services import audit, ledger, organisation, payments, requests, rollbacks, tiers
 from app.services.actors import Actor
 from app.services.top_ups import orders
@@ -107,13 +107,6 @@ class TopUpNotRefundable(DomainError):
     def __init__(self, state: TopUpState) -> None:
         self.state = state
         super().__init__(f"A top-up that is {state.lower()} cannot be refunded.")
-
-
-class NoOriginalRoute(DomainError):
-    """It was not paid through a provider, so there is no way back by which it came."""
-
-    def __init__(self) -> None:
-        super().__init__("This top-up was not paid online: pay it out at the counter.")
 
 
 class BalanceHasMoved(DomainError):
@@ -255,7 +248,7 @@ async def _way_back(tx: Transaction, order: TopUpOrder, brought: Posting) -> Pay
     """
     payment = await payments.of_order(tx, purpose=PaymentPurpose.TOP_UP, order_id=order.id)
     if payment is None or payment.status is not PaymentStatus.PAID:
-        raise NoOriginalRoute
+        raise payments.NoOriginalRoute
     if await tx.one(movements_of_others, origin_id=brought.id):
         raise BalanceHasMoved
     return payment

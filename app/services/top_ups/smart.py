@@ -24,7 +24,7 @@ from app.models.members import Member
 from app.models.organisation import Node
 from app.models.scopes import Channel
 from app.models.staff import Permission
-from app.models.top_ups import TopUpPlan, TopUpPlanKind, TopUpQuote, TopUpSource
+from app.models.top_ups import TopUpOrder, TopUpPlan, TopUpPlanKind, TopUpQuote, TopUpSource
 from app.services import (
     audit,
     cards,
@@ -39,6 +39,7 @@ from app.services import (
 )
 from app.services.actors import Actor
 from app.services.members import Bearer
+from app.services.payments import Online, Placed
 from app.services.top_ups import orders, plans, rules
 from app.services.top_ups.rules import Credit, Rounding, SmartStep
 
@@ -154,10 +155,10 @@ async def order(
     bearer: Bearer,
     token: str,
     offer: int,
-    online: orders.Online,
+    online: Online,
     request_key: str,
     now: datetime,
-) -> orders.Placed:
+) -> Placed[TopUpOrder]:
     """A member takes an offer and has 15 minutes to pay what it said.
 
     Raises `QuoteRefused`, `CardNotUsable`, `RequestKeyReused`, what `compliance.require_room` does.
@@ -173,7 +174,7 @@ async def order(
         currency=taken.quote.currency, method=None, now=now,
     )  # fmt: skip
     drafted = await _drafted(tx, claim.answer_id, taken, store_id=taken.quote.store_id, now=now)
-    return orders.Placed(
+    return Placed(
         *await orders.await_payment(tx, drafted, provider=online.provider, now=now), False
     )
 

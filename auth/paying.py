@@ -1,11 +1,11 @@
-"""Paying online: the order in one transaction, then the provider, outside of any (TOP-7).
+"""Paying online: an order in one transaction, then the provider, outside of any (TOP-7).
 
 What is ordered and not yet paid can be asked for again with the same request key: the provider
 gives another way into the same payment.
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.core.errors import BadInput
@@ -23,22 +23,23 @@ from app.gateways.payments.protocol import (
     Prepared,
 )
 from app.models.identities import IdentityKind
-from app.models.top_ups import TopUpOrder, TopUpState
+from app.models.payments import PaymentStatus
 from app.services import identities, members, settlements
-from app.services.payments import PayerUnknown, PaymentUnavailable
-from app.services.top_ups import orders
-from app.services.top_ups.orders import Online, Placed
+from app.services.payments import Online, PayerUnknown, PaymentUnavailable, Placed
 from auth.sessions import bearer
 from auth.web import safe_return_to
 from schema.context import Context
 
-DESCRIPTION = "会员充值 Top-up {money}"
+T = TypeVar("T")
+
+Place = Callable[..., Coroutine[Any, Any, Placed[T]]]
+"""Takes `bearer`, `online` and `now`; called again with the same request key it finds the same."""
 
 
-class Begun(NamedTuple):
+class Begun(NamedTuple, Generic[T]):
     """An order, and how the page goes on to pay it; None where nothing is left to be paid."""
 
-    placed: Placed
+    placed: Placed[T]
     prepared: Prepared | None
 
 
@@ -66,21 +67,27 @@ def online(
 
 async def pay(
     context: Context,
-    place: Callable[..., Coroutine[Any, Any, Placed]],
+    place: Place[T],
     *,
     online: Online,
+    description: str,
     **asked: Any,
-) -> Begun:
-    """Place an order with a service that takes `bearer`, `online` and `now`, and prepare its
-    payment. Raises `PayerUnknown`, `PaymentUnavailable`, and what the service raises.
+) -> Begun[T]:
+    """Place an order with a service and prepare its payment; the payer reads `description`, in
+    which `{money}` stands for the amount.
+
+    Raises `PayerUnknown`, `PaymentUnavailable`, and what the service raises.
     """
     gateway = context.outside.payments[online.provider]
     openid = await _openid(context) if online.scene == PaymentScene.JSAPI else None
-    placed = await context.run(
-        place, bearer=bearer(context), online=online, now=context.now, **asked
-    )
-    order, payment, _ = placed
-    if order.state is not TopUpState.PENDING or context.now >= payment.expires_at:
+    asked |= {"bearer": bearer(context), "online": online, "now": context.now}
+    placed = await context.run(place, **asked)
+    payment = placed.payment
+    if (
+        payment is None
+        or payment.status is not PaymentStatus.OPEN
+        or context.now >= payment.expires_at
+    ):
         return Begun(placed, None)
     money = Money(payment.amount, payment.currency)
     try:
@@ -89,7 +96,7 @@ async def pay(
                 reference=payment.reference,
                 amount=payment.amount,
                 currency=payment.currency,
-                description=DESCRIPTION.format(money=money),
+                description=description.format(money=money),
                 expires_at=payment.expires_at,
                 scene=PaymentScene(online.scene),
                 payer_openid=openid,
@@ -99,7 +106,9 @@ async def pay(
             )
         )
     except AlreadyPaid:
-        return Begun(placed._replace(order=await _paid(context, placed, gateway)), None)
+        await _learn(context, payment.reference, gateway)
+        paid = await context.run(place, **asked)
+        return Begun(paid._replace(is_replay=placed.is_replay), None)
     except GatewayError as error:
         raise _unavailable(error, gateway) from error
     return Begun(placed, prepared)
@@ -115,14 +124,13 @@ async def _openid(context: Context) -> str:
     raise PayerUnknown
 
 
-async def _paid(context: Context, placed: Placed, gateway: PaymentGateway) -> TopUpOrder:
+async def _learn(context: Context, reference: str, gateway: PaymentGateway) -> None:
     """It was paid before its news came: learn it now."""
     try:
-        state = await gateway.query(placed.payment.reference)
+        state = await gateway.query(reference)
     except GatewayError as error:
         raise _unavailable(error, gateway) from error
     await context.run(settlements.payment_is, provider=gateway.name, state=state, now=context.now)
-    return await context.run(orders.existing, placed.order.id)
 
 
 def _unavailable(error: GatewayError, gateway: PaymentGateway) -> PaymentUnavailable:

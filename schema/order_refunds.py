@@ -1,0 +1,24 @@
+"""Giving an order back: what each product may say to that (GFT-5, BEN-8)."""
+
+from typing import Annotated
+
+import strawberry
+
+from schema.orders import (
+    NoOriginalRoute,
+    OrderNotFound,
+    OrderNotRefundable,
+    OrderRefunded,
+)
+from schema.purchases import PaymentMethodUnknown
+from schema.requests import RequestKeyReused
+
+OrderRefundResult = Annotated[
+    OrderRefunded
+    | OrderNotFound
+    | OrderNotRefundable
+    | NoOriginalRoute
+    | PaymentMethodUnknown
+    | RequestKeyReused,
+    strawberry.union("OrderRefundResult", description="The order as it is now, or why not."),
+]
