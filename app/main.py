@@ -24,7 +24,7 @@ from app.core.db import Database, Transaction, open_database
 from app.core.errors import Unauthenticated
 from app.core.personal import use_keyring
 from app.edge.graphql import GraphQLEndpoint, Handshake
-from app.edge.middleware import BodyLimit, Observe, RequestId, SecurityHeaders
+from app.edge.middleware import BodyLimit, Cap, Observe, RequestId, SecurityHeaders
 from app.gateways.outside import Outside
 from app.jobs.outside import DatabaseTokens, open_outside
 from app.jobs.worker import Worker
@@ -32,7 +32,7 @@ from app.services import organisation, roles
 from app.settings import Settings
 from auth import oauth, web
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers import codes_http, payments_http, reports_http
+from resolvers import codes_http, files_http, payments_http, reports_http
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
@@ -50,6 +50,7 @@ ROUTE_GROUPS = {
     "/admin/graphql": "admin_graphql",
     "/auth": "auth",
     "/codes": "codes",
+    "/files": "files",
     "/payments": "payments",
     "/reports": "reports",
     "/static": "static",
@@ -151,6 +152,7 @@ class App:
             *oauth.routes(running),
             *web.routes(running),
             *codes_http.routes(running),
+            *files_http.routes(running),
             *reports_http.routes(running),
             *payments_http.routes(running),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -196,7 +198,10 @@ def create_app(settings: Settings, *, sandbox: ASGIApp | None = None) -> ASGIApp
     """The application with its middleware, for any ASGI server. The database must be migrated."""
     use_keyring(settings.keyring)
     app: ASGIApp = BodyLimit(
-        App(settings, sandbox=sandbox), max_bytes=BODY_BYTES_MAX, max_seconds=BODY_SECONDS_MAX
+        App(settings, sandbox=sandbox),
+        max_bytes=BODY_BYTES_MAX,
+        max_seconds=BODY_SECONDS_MAX,
+        larger={files_http.PATH: Cap(files_http.UPLOAD_BYTES_MAX, files_http.UPLOAD_SECONDS_MAX)},
     )
     app = SecurityHeaders(app, content_security_policy=CONTENT_SECURITY_POLICY)
     app = Observe(app, groups=ROUTE_GROUPS)

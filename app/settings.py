@@ -5,6 +5,7 @@ A secret has no default outside the demo: `Settings.demo()` makes them from noth
 
 import base64
 import os
+import re
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -138,6 +139,31 @@ class MailSettings(Frozen):
     security: Literal["starttls", "tls", "none"] = "starttls"
 
 
+class FilesSettings(Frozen):
+    """Where uploaded pictures lie: in a folder, or where `s3_url` is given in a bucket."""
+
+    folder: str = ".data/files"
+    s3_url: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
+
+    @field_validator("s3_url")
+    @classmethod
+    def _is_a_plain_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._/-]+)?", value):
+            raise ValueError("s3_url must be the bucket's http(s) address and nothing more")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        names = ("s3_url", "s3_access_key_id", "s3_secret_access_key")
+        given = [name for name in names if _text(getattr(self, name))]
+        if given and len(given) < len(names):
+            raise ValueError(f"{', '.join(names)} belong together")
+        return self
+
+
 class OidcSettings(Frozen):
     """An OpenID Connect provider members may sign in with."""
 
@@ -192,6 +218,7 @@ class Settings(BaseSettings):
     wechat_pay: WeChatPaySettings = WeChatPaySettings()
     stripe: StripeSettings = StripeSettings()
     sandbox_pay: SandboxPaySettings = SandboxPaySettings()
+    files: FilesSettings = FilesSettings()
 
     @model_validator(mode="after")
     def _secrets_are_there(self) -> Self:

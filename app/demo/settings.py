@@ -142,6 +142,7 @@ def demo_settings(
             "webhook_secret": f"whsec_{keys['providers']}",
         },
         "sandbox_pay": {"base_url": f"{sandbox}/pay", "secret": keys["providers"]},
+        "files": {"folder": str(folder / "files")},
     }  # fmt: skip
     return read_settings(**given)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cache
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -157,23 +158,38 @@ class Observe:
         return "other"
 
 
+class Cap(NamedTuple):
+    """How large a body may be, and how long it may take to arrive."""
+
+    max_bytes: int
+    max_seconds: float
+
+
 class BodyLimit:
     """A cap on the size of every body and on the time it takes to arrive: 413 and 408.
 
-    The GraphQL endpoints have their own, smaller ones.
+    The GraphQL endpoints have their own, smaller ones; `larger` names the paths, each a whole one,
+    that take more.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, max_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        max_seconds: float,
+        larger: Mapping[str, Cap] | None = None,
+    ) -> None:
         self._app = app
-        self._max_bytes = max_bytes
-        self._max_seconds = max_seconds
+        self._cap = Cap(max_bytes, max_seconds)
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        left = self._max_bytes
-        deadline = asyncio.get_running_loop().time() + self._max_seconds
+        left, seconds = self._larger.get(scope["path"], self._cap)
+        deadline = asyncio.get_running_loop().time() + seconds
         is_complete = False
         is_answered = False
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import httpx2
 
 from app.gateways.errors import ProviderRefused
+from app.gateways.files.protocol import FileStore
 from app.gateways.mail import MailGateway
 from app.gateways.oidc import OidcClient, OidcProvider
 from app.gateways.payments.protocol import PaymentGateway
@@ -26,6 +27,7 @@ class Outside:
     oidc: OidcClient
     oidc_providers: Mapping[str, OidcProvider]
     http: httpx2.AsyncClient
+    files: FileStore
     payments: Mapping[str, PaymentGateway] = field(default_factory=dict)
     """By the provider's name; only what settings describe is here."""
 

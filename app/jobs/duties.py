@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.db import Transaction
-from app.services import ledger, member_records, shop, spendings, tiers
+from app.services import files, ledger, member_records, shop, spendings, tiers
 from app.services.top_ups import orders, smart
 
 Duty = Callable[..., Coroutine[Any, Any, int]]
@@ -50,6 +50,11 @@ async def index_names(tx: Transaction, *, now: datetime) -> int:
     return await member_records.index_names(tx, now=now)
 
 
+async def forget_files(tx: Transaction, *, now: datetime) -> int:
+    """Pictures that were uploaded and then never used."""
+    return await files.forget_unused(tx, now=now)
+
+
 DUTIES: tuple[Duty, ...] = (
     expire_lots,
     expire_tiers,
@@ -57,5 +62,6 @@ DUTIES: tuple[Duty, ...] = (
     cancel_top_ups,
     cancel_orders,
     release_quotes,
+    forget_files,
     index_names,
 )

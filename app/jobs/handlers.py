@@ -13,7 +13,7 @@ from app.gateways.outside import CODE_TEMPLATE
 from app.jobs import payments, points, tiers
 from app.jobs.tasks import Effect, Handler, Task
 from app.models.identities import CodeChannel
-from app.services import verification_codes
+from app.services import files, verification_codes
 from app.services.top_ups import batches
 
 __all__ = ["HANDLERS", "Effect", "Handler", "Task"]
@@ -52,8 +52,14 @@ async def work_on_top_up_batch(task: Task) -> Effect:
     return work
 
 
+async def delete_file(task: Task) -> None:
+    """The bytes of a file that was forgotten."""
+    await task.outside.files.delete(task.payload["storage_key"])
+
+
 HANDLERS: Mapping[str, Handler] = {
     batches.JOB: work_on_top_up_batch,
+    files.DELETE_JOB: delete_file,
     verification_codes.SEND_JOB: send_verification_code,
     **payments.HANDLERS,
     **points.HANDLERS,

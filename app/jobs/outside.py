@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import httpx2
 
 from app.core.clock import utc_now
 from app.core.db import Database
+from app.gateways.files.folder import FolderStore
+from app.gateways.files.protocol import FileStore
+from app.gateways.files.s3 import S3Config, S3Store
 from app.gateways.http import create_http
 from app.gateways.mail import MailGateway, SmtpConfig, SmtpMail, SmtpSecurity
 from app.gateways.oidc import OidcClient, OidcProvider
@@ -22,6 +26,7 @@ from app.gateways.wechat import WeChat, WeChatApp
 from app.gateways.wechat_tokens import TokenStore
 from app.services import provider_tokens
 from app.settings import (
+    FilesSettings,
     MailSettings,
     OidcSettings,
     Settings,
@@ -79,6 +84,7 @@ async def open_outside(settings: Settings, tokens: TokenStore) -> AsyncIterator[
             oidc=OidcClient(http),
             oidc_providers={given.name: _provider(given) for given in settings.oidc},
             http=http,
+            files=_files(settings.files, http),
             payments=_payments(settings, http, tokens),
         )
 
@@ -101,6 +107,19 @@ def _payments(
         )
         gateways.append(SandboxPay(config, http))
     return {gateway.name: gateway for gateway in gateways}
+
+
+def _files(given: FilesSettings, http: httpx2.AsyncClient) -> FileStore:
+    """The bucket where settings name one, else the folder."""
+    if not given.s3_url:
+        return FolderStore(Path(given.folder))
+    config = S3Config(
+        url=given.s3_url,
+        region=given.s3_region,
+        access_key_id=given.s3_access_key_id,
+        secret_access_key=given.s3_secret_access_key.get_secret_value(),
+    )
+    return S3Store(config, http)
 
 
 def _notify_url(settings: Settings, provider: str) -> str:

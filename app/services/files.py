@@ -8,6 +8,7 @@ file: both mark it as used.
 
 import base64
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, literal_column
@@ -16,7 +17,7 @@ from sqlmodel import col, select, update
 from app.core.crypto import constant_time_equal, fingerprint
 from app.core.db import Transaction, any_of, light, statement
 from app.core.errors import DomainError
-from app.core.ids import type_id
+from app.core.ids import new_id, type_id
 from app.core.images import Picture
 from app.core.personal import index_of, keyring
 from app.models.files import File, FileKind, FileState
@@ -132,8 +133,15 @@ async def begin_public(
     """
     node = await organisation.node(tx, perspective_id)
     actor.require(Permission.FILES_WRITE, node)
-    file = _new(picture, FileKind.PUBLIC_IMAGE, actor.group_id, actor.kind, actor.id, now)
-    file.node_id = node.id
+    file: File = new_file(
+        group_id=actor.group_id,
+        node_id=node.id,
+        kind=FileKind.PUBLIC_IMAGE,
+        uploader_kind=actor.kind,
+        uploader_id=actor.id,
+        created_at=now,
+        **_drawn(picture),
+    )
     await tx.insert(file)
     await audit.record(
         tx,
@@ -152,7 +160,14 @@ async def begin_private(
     tx: Transaction, *, member_id: UUID, group_id: UUID, picture: Picture, now: datetime
 ) -> File:
     """Write down a member's image for few eyes whose bytes are about to be stored."""
-    file = _new(picture, FileKind.PRIVATE_IMAGE, group_id, PrincipalKind.MEMBER, member_id, now)
+    file: File = new_file(
+        group_id=group_id,
+        kind=FileKind.PRIVATE_IMAGE,
+        uploader_kind=PrincipalKind.MEMBER,
+        uploader_id=member_id,
+        created_at=now,
+        **_drawn(picture),
+    )
     await tx.insert(file)
     return file
 
@@ -250,32 +265,22 @@ def opened(file: File, stored: bytes) -> bytes:
     return base64.b64decode(keyring().decrypt(stored.decode(), context=f"files.content {file.id}"))
 
 
-def _new(
-    picture: Picture,
-    kind: FileKind,
-    group_id: UUID,
-    uploader_kind: PrincipalKind,
-    uploader_id: UUID,
-    now: datetime,
-) -> File:
-    file: File = new_file(
-        group_id=group_id,
-        kind=kind,
-        content_type=picture.content_type,
-        bytes=len(picture.content),
-        width=picture.width,
-        height=picture.height,
-        sha256=fingerprint(picture.content),
-        storage_key="",
-        uploader_kind=uploader_kind,
-        uploader_id=uploader_id,
-        created_at=now,
-    )
-    # Made of the id alone, so nothing that a client said can lead out of the store. The last two
-    # digits are random: a folder of each pair never grows too large.
-    digits = file.id.hex
-    file.storage_key = f"{digits[-2:]}/{digits}"
-    return file
+def _drawn(picture: Picture) -> dict[str, Any]:
+    """A new file's columns that follow from its picture, and its id and place in the store.
+
+    The place is made of the id alone, so nothing that a client said can lead out of the store. The
+    last two digits are random: no folder of such a pair grows too large.
+    """
+    file_id = new_id()
+    return {
+        "id": file_id,
+        "storage_key": f"{file_id.hex[-2:]}/{file_id.hex}",
+        "content_type": picture.content_type,
+        "bytes": len(picture.content),
+        "width": picture.width,
+        "height": picture.height,
+        "sha256": fingerprint(picture.content),
+    }
 
 
 async def _spend(tx: Transaction, *, uploader_id: UUID, at_most: int, now: datetime) -> None:

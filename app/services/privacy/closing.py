@@ -16,7 +16,7 @@ from app.models.members import Member, MemberStatus, MemberTag
 from app.models.sessions import PrincipalKind, Session
 from app.models.spendings import Spending, SpendingState
 from app.models.top_ups import TopUpOrder, TopUpState
-from app.services import ledger, members, requests, sessions
+from app.services import files, ledger, members, requests, sessions
 from app.services.members import Bearer
 from app.services.merges.merging import lock_cards
 
@@ -159,6 +159,7 @@ async def close(
     await tx.changed(remove_tags, member_id=member.id)
     await tx.changed(remove_notices, member_id=member.id)
     await tx.changed(forget_events, member_id=member.id)
+    await files.forget_of_member(tx, member_id=member.id, now=now)
     await tx.changed(empty_records, member_id=member.id, nothing={})
     await tx.changed(mark_closed, member_id=member.id, at=now)
     await tx.changed(empty_devices, member_id=member.id)
