@@ -106,14 +106,13 @@ PLAIN: dict[str, str] = {
     "coupons": "id group_id template_id terms_id pack_id member_id issued_to_id state cause_kind "
     "cause_id position store_id issued_at valid_from valid_until remind_at locked_until "
     "returned_at ended_at",
-    "entries": "id posting_id card_id account_id system_account unit amount balance_after",
     "entries": "id posting_id card_id gift_card_id account_id system_account unit amount "
     "balance_after",
     "event_earnings": "id event_id card_id event_key business_date outcome points streak_points "
     "growth",
     "files": "id group_id node_id kind state content_type bytes width height sha256 storage_key "
     "uploader_kind uploader_id created_at deleted_at",
-    "gift_card_buyers": "id order_id",
+    "gift_card_buyers": "id order_id gift_card_id",
     "gift_card_gifts": "id gift_card_id buyer_id state deliver_at expires_at claimed_by_id "
     "claimed_at ended_at",
     "gift_card_moves": "id group_id gift_card_id card_id currency cash bonus moved_at",
@@ -125,8 +124,8 @@ PLAIN: dict[str, str] = {
     "gift_card_recharges": "id group_id gift_card_id terminal_id store_id payment_method_id "
     "currency face cash recharged_at",
     "gift_cards": "id group_id product_id kind number code_expires_at state currency holder_id "
-    "order_id store_id scope_id terms design face cash created_at activated_at expires_at ended_at "
-    "refunded_cash refund_method_id refund_reason",
+    "order_id store_id terminal_id payment_method_id scope_id terms design face cash created_at "
+    "activated_at expires_at ended_at refunded_cash refund_method_id refund_reason",
     "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",

@@ -125,9 +125,11 @@ class GiftCard(Row, table=True):
     currency: str = Field(max_length=3)
     holder_id: UUID | None = Field(default=None, foreign_key="members.id")
     """None where nobody has put it into their account, and while a gift waits to be claimed."""
-    order_id: UUID | None = None
+    order_id: UUID | None = Field(default=None, foreign_key="orders.id")
+    """By which it was bought online; None is at a till."""
     store_id: UUID | None = Field(default=None, foreign_key="nodes.id")
-    """Where it was sold; None is online."""
+    terminal_id: UUID | None = Field(default=None, foreign_key="terminals.id")
+    payment_method_id: UUID | None = Field(default=None, foreign_key="payment_methods.id")
     scope_id: UUID | None = Field(default=None, foreign_key="scopes.id")
     """Its product's when it was sold: an edit of the product makes another."""
     terms: dict[str, Any] | None = Field(default=None, sa_type=Json)
@@ -149,8 +151,13 @@ class GiftCardBuyer(Row, table=True):
     """What a buyer said about themselves (GFT-1)."""
 
     __tablename__ = "gift_card_buyers"
+    __table_args__ = (
+        CheckConstraint("(order_id IS NULL) <> (gift_card_id IS NULL)", name="one_sale"),
+    )
 
-    order_id: UUID = Field(unique=True)
+    order_id: UUID | None = Field(default=None, foreign_key="orders.id", unique=True)
+    gift_card_id: UUID | None = Field(default=None, foreign_key="gift_cards.id", unique=True)
+    """Of a card sold at a till."""
     name: str | None = Field(default=None, sa_type=Personal("gift_card_buyers.name"))
     phone: str | None = Field(default=None, sa_type=Personal("gift_card_buyers.phone"))
     email: str | None = Field(default=None, sa_type=Personal("gift_card_buyers.email"))

@@ -19,18 +19,6 @@ def upgrade() -> None:
 
 def _make_tables() -> None:
     op.create_table(
-        "gift_card_buyers",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("order_id", sa.Uuid(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=True),
-        sa.Column("phone", sa.Text(), nullable=True),
-        sa.Column("email", sa.Text(), nullable=True),
-        sa.Column("card_number", sa.Text(), nullable=True),
-        sa.Column("receiver_phone", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_gift_card_buyers")),
-        sa.UniqueConstraint("order_id", name=op.f("uq_gift_card_buyers_order_id")),
-    )
-    op.create_table(
         "gift_card_products",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("group_id", sa.Uuid(), nullable=False),
@@ -90,6 +78,8 @@ def _make_tables() -> None:
         sa.Column("holder_id", sa.Uuid(), nullable=True),
         sa.Column("order_id", sa.Uuid(), nullable=True),
         sa.Column("store_id", sa.Uuid(), nullable=True),
+        sa.Column("terminal_id", sa.Uuid(), nullable=True),
+        sa.Column("payment_method_id", sa.Uuid(), nullable=True),
         sa.Column("scope_id", sa.Uuid(), nullable=True),
         sa.Column("terms", sa.Text(), nullable=True),
         sa.Column("design", sa.String(length=64), nullable=True),
@@ -110,6 +100,12 @@ def _make_tables() -> None:
         sa.ForeignKeyConstraint(
             ["holder_id"], ["members.id"], name=op.f("fk_gift_cards_holder_id")
         ),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_gift_cards_order_id")),
+        sa.ForeignKeyConstraint(
+            ["payment_method_id"],
+            ["payment_methods.id"],
+            name=op.f("fk_gift_cards_payment_method_id"),
+        ),
         sa.ForeignKeyConstraint(
             ["product_id"], ["gift_card_products.id"], name=op.f("fk_gift_cards_product_id")
         ),
@@ -120,6 +116,9 @@ def _make_tables() -> None:
         ),
         sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name=op.f("fk_gift_cards_scope_id")),
         sa.ForeignKeyConstraint(["store_id"], ["nodes.id"], name=op.f("fk_gift_cards_store_id")),
+        sa.ForeignKeyConstraint(
+            ["terminal_id"], ["terminals.id"], name=op.f("fk_gift_cards_terminal_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gift_cards")),
         sa.UniqueConstraint("code_index", name=op.f("uq_gift_cards_code_index")),
     )
@@ -130,6 +129,30 @@ def _make_tables() -> None:
         batch_op.create_index("ix_gift_cards_product", ["product_id", "id"], unique=False)
         batch_op.create_index("uq_gift_cards_number", ["group_id", "number"], unique=True)
 
+    op.create_table(
+        "gift_card_buyers",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("order_id", sa.Uuid(), nullable=True),
+        sa.Column("gift_card_id", sa.Uuid(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("phone", sa.Text(), nullable=True),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("card_number", sa.Text(), nullable=True),
+        sa.Column("receiver_phone", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(order_id IS NULL) <> (gift_card_id IS NULL)",
+            name=op.f("ck_gift_card_buyers_one_sale"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["gift_card_id"], ["gift_cards.id"], name=op.f("fk_gift_card_buyers_gift_card_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["orders.id"], name=op.f("fk_gift_card_buyers_order_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gift_card_buyers")),
+        sa.UniqueConstraint("gift_card_id", name=op.f("uq_gift_card_buyers_gift_card_id")),
+        sa.UniqueConstraint("order_id", name=op.f("uq_gift_card_buyers_order_id")),
+    )
     op.create_table(
         "gift_card_gifts",
         sa.Column("id", sa.Uuid(), nullable=False),
