@@ -27,6 +27,7 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
         "email": E,
         "card_number": E,
         "receiver_phone": E,
+        "greeting": E,
     },
     "gift_card_gifts": {"code_index": I, "greeting": E},
     "gift_cards": {"key": E, "key_index": I, "code_index": I},

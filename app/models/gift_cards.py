@@ -166,6 +166,7 @@ class GiftCardBuyer(Row, table=True):
         default=None, sa_type=Personal("gift_card_buyers.receiver_phone")
     )
     """Whom to tell of the gift."""
+    greeting: str | None = Field(default=None, sa_type=Personal("gift_card_buyers.greeting"))
 
 
 class GiftState(StrEnum):
@@ -190,6 +191,12 @@ class GiftCardGift(Row, table=True):
     __tablename__ = "gift_card_gifts"
     __table_args__ = (
         Index("ix_gift_card_gifts_buyer", "buyer_id", "id"),
+        Index(
+            "ix_gift_card_gifts_waiting",
+            "deliver_at",
+            sqlite_where=text("state = 'WAITING'"),
+            postgresql_where=text("state = 'WAITING'"),
+        ),
         Index(
             "ix_gift_card_gifts_open",
             "expires_at",

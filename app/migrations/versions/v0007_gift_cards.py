@@ -139,6 +139,7 @@ def _make_tables() -> None:
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("card_number", sa.Text(), nullable=True),
         sa.Column("receiver_phone", sa.Text(), nullable=True),
+        sa.Column("greeting", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "(order_id IS NULL) <> (gift_card_id IS NULL)",
             name=op.f("ck_gift_card_buyers_one_sale"),
@@ -185,6 +186,13 @@ def _make_tables() -> None:
     )
     with op.batch_alter_table("gift_card_gifts", schema=None) as batch_op:
         batch_op.create_index("ix_gift_card_gifts_buyer", ["buyer_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_gift_card_gifts_waiting",
+            ["deliver_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'WAITING'"),
+            postgresql_where=sa.text("state = 'WAITING'"),
+        )
         batch_op.create_index(
             "ix_gift_card_gifts_open",
             ["expires_at"],

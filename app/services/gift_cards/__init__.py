@@ -1,0 +1,1 @@
+"""Gift cards: products, sales, gifts, payments and what staff do with them (GFT-1…GFT-7)."""
