@@ -10,6 +10,8 @@ from strawberry.tools import merge_types
 from resolvers.admin import adjustments as admin_adjustments
 from resolvers.admin import audit as admin_audit
 from resolvers.admin import behaviour as admin_behaviour
+from resolvers.admin import benefits as admin_benefits
+from resolvers.admin import campaigns as admin_campaigns
 from resolvers.admin import cards as admin_cards
 from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
@@ -34,6 +36,7 @@ from resolvers.admin import top_up_batches as admin_top_up_batches
 from resolvers.admin import top_up_plans as admin_top_up_plans
 from resolvers.admin import top_ups as admin_top_ups
 from resolvers.member import behaviour as member_behaviour
+from resolvers.member import benefits as member_benefits
 from resolvers.member import cards as member_cards
 from resolvers.member import identities as member_identities
 from resolvers.member import live as member_live
@@ -51,6 +54,8 @@ from resolvers.member import top_ups as member_top_ups
 from schema import (
     adjustments,
     behaviour,
+    benefits,
+    campaigns,
     cards,
     compliance,
     consumption,
@@ -88,6 +93,7 @@ from schema.scalars import SCALARS
 
 MEMBER = (
     member_behaviour,
+    member_benefits,
     member_cards,
     member_identities,
     member_live,
@@ -107,6 +113,8 @@ ADMIN = (
     admin_adjustments,
     admin_audit,
     admin_behaviour,
+    admin_benefits,
+    admin_campaigns,
     admin_cards,
     admin_compliance,
     admin_consumption,
@@ -136,6 +144,8 @@ HANDLERS = [
     for domain in (
         adjustments,
         behaviour,
+        benefits,
+        campaigns,
         cards,
         compliance,
         consumption,

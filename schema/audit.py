@@ -32,6 +32,8 @@ PREFIXES = {
     "scheme": "sch",
     "merge": "mrg",
     "tag": "tag",
+    "benefit": "ben",
+    "campaign": "cmp",
 }
 # Which details are ids, and what those begin with.
 DETAIL_PREFIXES = {

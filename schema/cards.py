@@ -13,11 +13,12 @@ from app.models.identities import IdentityKind
 from app.models.staff import Permission
 from app.services import cards, tiers
 from app.services.ledger import Scope
+from schema.benefits import CardBenefit
 from schema.card_status import HANDLERS as CARD_HANDLERS
 from schema.card_status import CardNotFound, CardNotUsable, CardStatus, CardStatusUnchangeable
 from schema.context import Info
 from schema.ledger import Balances, LedgerLineConnection
-from schema.loaders import History, ProgressOf, Soon
+from schema.loaders import BenefitsOf, History, ProgressOf, Soon
 from schema.member_codes import MemberCode, MemberCodeResult
 from schema.members import MemberNotFound, member_id_of
 from schema.organisation import Node, TerminalNotFound
@@ -99,6 +100,14 @@ class _AnyCard:
             tiers.growth_gained, card_id=self.row.id, from_moment=from_, to_moment=to
         )
         return Long(gained)
+
+    @strawberry.field(
+        description="The benefits it has now, wherever and on whatever channel: what was given to"
+        " it first, then those its scheme and tier bring. `benefitsFor` says which hold."
+    )
+    async def benefits(self, info: Info) -> list[CardBenefit]:
+        wanted = BenefitsOf(self.row, info.context.now)
+        return [CardBenefit.of(each) for each in await info.context.loaders.benefits.load(wanted)]
 
     @strawberry.field(description="What it holds.")
     async def balances(self, info: Info) -> Balances:

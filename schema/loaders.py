@@ -8,6 +8,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from app.core.db import Database, Transaction
+from app.models.campaigns import Campaign
 from app.models.cards import Card, Scheme, Tier
 from app.models.coupons import CouponTerms
 from app.models.files import File
@@ -22,6 +23,8 @@ from app.models.spendings import Spending, SpendingRefund
 from app.models.tiers import TierChange, TierRun, TierTask
 from app.models.top_ups import TopUpOrder, TopUpPlan
 from app.services import (
+    benefits,
+    campaigns,
     cards,
     coupons,
     files,
@@ -40,6 +43,7 @@ from app.services import (
     timeline,
 )
 from app.services.actors import Actor
+from app.services.benefits import Held
 from app.services.coupons import terms
 from app.services.coupons.giving import Portion
 from app.services.ledger import Line, Scope
@@ -78,6 +82,13 @@ class Soon(NamedTuple):
 
 class ProgressOf(NamedTuple):
     """A card on its way to the next tier, and when it is looked at."""
+
+    card: Card
+    now: datetime
+
+
+class BenefitsOf(NamedTuple):
+    """A card whose benefits are asked for, and when."""
 
     card: Card
     now: datetime
@@ -132,6 +143,9 @@ class Loaders:
         )
         self.tier_progress: DataLoader[ProgressOf, tiers.Progress] = DataLoader(self._tier_progress)
         self.stores_of_scheme: DataLoader[UUID, list[Node]] = DataLoader(self._stores_of_schemes)
+        self.benefits: DataLoader[BenefitsOf, list[Held]] = DataLoader(self._benefits)
+        self.operator_name: DataLoader[UUID, str | None] = DataLoader(self._operator_names)
+        self.campaign: DataLoader[UUID, Campaign] = DataLoader(self._campaigns)
         self.top_ups: DataLoader[HistoryPage, list[TopUpOrder]] = DataLoader(self._top_ups)
         self.top_up_payment: DataLoader[UUID, ProviderPayment | None] = DataLoader(
             self._top_up_payments
@@ -230,6 +244,17 @@ class Loaders:
     async def _stores_of_schemes(self, scheme_ids: list[UUID]) -> list[list[Node]]:
         found = await self.database.read(schemes.stores_by_scheme, scheme_ids)
         return [found[i] for i in scheme_ids]
+
+    async def _benefits(self, wanted: list[BenefitsOf]) -> list[list[Held]]:
+        return await self.database.read(_benefits_of_each, wanted)
+
+    async def _operator_names(self, ids: list[UUID]) -> list[str | None]:
+        found = await self.database.read(benefits.operators, ids)
+        return [found[i].name if i in found else None for i in ids]
+
+    async def _campaigns(self, ids: list[UUID]) -> list[Campaign]:
+        found = await self.database.read(campaigns.by_ids, ids)
+        return [found[i] for i in ids]
 
     async def _top_ups(self, pages: list[HistoryPage]) -> list[list[TopUpOrder]]:
         return await self.database.read(_each_page, listing.of_card, pages)
@@ -340,6 +365,11 @@ async def _changes_of_each(tx: Transaction, pages: list[HistoryPage]) -> list[li
 async def _progress_of_each(tx: Transaction, wanted: list[ProgressOf]) -> list[tiers.Progress]:
     """A few statements a card, in one go: a member has a card or two."""
     return [await tiers.progress(tx, card=card, now=now) for card, now in wanted]
+
+
+async def _benefits_of_each(tx: Transaction, wanted: list[BenefitsOf]) -> list[list[Held]]:
+    """A few statements a card, in one go: a member has a card or two."""
+    return [await benefits.held(tx, card=card, at=now) for card, now in wanted]
 
 
 async def _cards_of_each(tx: Transaction, wanted: list[CardsSeen]) -> list[list[Card]]:

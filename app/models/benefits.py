@@ -10,6 +10,7 @@ from sqlmodel import Field, Index
 
 from app.core.db import Choice, Json, UtcDateTime
 from app.models.base import Row
+from app.models.sessions import PrincipalKind
 
 
 class BenefitKind(StrEnum):
@@ -73,6 +74,7 @@ class Benefit(Row, table=True):
     restrictions: dict[str, Any] = Field(sa_type=Json)
     multiplies_points: bool
     version: int = 1
+    operator_kind: PrincipalKind = Field(sa_type=Choice(PrincipalKind))
     operator_id: UUID
     """Who saved it last."""
     created_at: datetime = Field(sa_type=UtcDateTime)

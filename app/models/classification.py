@@ -80,8 +80,8 @@ PLAIN: dict[str, str] = {
     "benefit_grants": "id group_id card_id benefit_id source source_id terms multiplies_points "
     "extended_days starts_at ends_at granted_at ended_at",
     "benefits": "id group_id perspective_id scope_id campaign_id kind state name brief description "
-    "icon_file_id currency details restrictions multiplies_points version operator_id created_at "
-    "changed_at",
+    "icon_file_id currency details restrictions multiplies_points version operator_kind "
+    "operator_id created_at changed_at",
     "behaviour_rules": "id scheme_id event_key name points growth times_per_day times_per_month "
     "times_ever streak is_active",
     "card_refunds": "id group_id card_id payment_method_id currency paid_out voided_bonus "

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("restrictions", sa.Text(), nullable=False),
         sa.Column("multiplies_points", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("operator_kind", sa.String(length=32), nullable=False),
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),

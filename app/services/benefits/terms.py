@@ -47,7 +47,10 @@ class Terms:
             self.scope.rules,
             channels=frozenset(Channel),
             schedule=None,
-            **dict.fromkeys(_PLACES, frozenset()),
+            included_node_ids=frozenset(),
+            excluded_node_ids=frozenset(),
+            included_store_group_ids=frozenset(),
+            excluded_store_group_ids=frozenset(),
         )
         return replace(self.scope, rules=for_whom)
 
@@ -115,7 +118,10 @@ def of_grant(grant: BenefitGrant) -> Terms:
     rules = ScopeRules(
         channels=frozenset(map(Channel, scope["channels"])),
         schedule=scope["schedule"],
-        **{name: _ids(scope[name]) for name in _PLACES},
+        included_node_ids=_ids(scope["included_node_ids"]),
+        excluded_node_ids=_ids(scope["excluded_node_ids"]),
+        included_store_group_ids=_ids(scope["included_store_group_ids"]),
+        excluded_store_group_ids=_ids(scope["excluded_store_group_ids"]),
     )
     return Terms(
         benefit_id=grant.benefit_id,
