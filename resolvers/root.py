@@ -89,6 +89,7 @@ from schema import (
     top_ups,
     verification_codes,
 )
+from schema.problems import Refusals
 from schema.scalars import SCALARS
 
 MEMBER = (
@@ -191,7 +192,10 @@ def _root(name: str, modules: Iterable[Any], description: str) -> type | None:
     fields = [field for part in parts for field in part.__annotations__]
     assert len(fields) == len(set(fields)), f"two modules declare the same {name} field"
     merged = merge_types(name, parts)
-    merged.__strawberry_definition__.description = description  # type: ignore[attr-defined]
+    definition = merged.__strawberry_definition__  # type: ignore[attr-defined]
+    definition.description = description
+    for field in definition.fields:
+        field.extensions.append(Refusals(HANDLERS))
     return merged
 
 
@@ -202,7 +206,6 @@ def _schema(modules: Iterable[Any], audience: str) -> strawberry.Schema:
         query=query,
         mutation=_root("Mutation", modules, f"What {audience} can do."),
         subscription=_root("Subscription", modules, f"What {audience} is told at once."),
-        exception_handlers=HANDLERS,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
 

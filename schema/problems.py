@@ -1,8 +1,13 @@
 """Refusals as types: each is a member of its mutation's union, with fields a page can use."""
 
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
 import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.extensions.field_extension import AsyncExtensionResolver
+from strawberry.types.field import StrawberryField
+from strawberry.types.union import StrawberryUnion
 
 from app.core.errors import DomainError
 from app.services import versions
@@ -26,14 +31,42 @@ class EditedMeanwhile(Problem):
         return cls(message=str(error), current_version=error.current_version)
 
 
-def shown_as(problem: type[Problem], *errors: type[DomainError]) -> Any:
-    """An exception handler that answers these refusals with this problem."""
+class Shown(NamedTuple):
+    """Refusals, and the problem that answers them."""
 
-    class Handler(strawberry.ExceptionHandler):  # type: ignore[type-arg]
-        exception_type = errors
-        error_type = problem
+    problem: type[Problem]
+    errors: tuple[type[DomainError], ...]
 
-        def handle(self, exception: DomainError, *, field: Any, info: Any) -> Problem:
-            return problem.of(exception)
 
-    return Handler()
+def shown_as(problem: type[Problem], *errors: type[DomainError]) -> Shown:
+    """Answer these refusals with this problem, wherever a field's union has it."""
+    return Shown(problem, errors)
+
+
+class Refusals(FieldExtension):
+    """Answers a field's refusals with those of its union's members that show them.
+
+    Strawberry's own exception handlers do the same, and compare each of a schema's fields with each
+    handler when it is built: seconds of every start.
+    """
+
+    def __init__(self, shown: Iterable[Shown]) -> None:
+        self._problems = {error: each.problem for each in shown for error in each.errors}
+        self._of_field: dict[type[DomainError], type[Problem]] = {}
+
+    def apply(self, field: StrawberryField) -> None:
+        members = field.type.types if isinstance(field.type, StrawberryUnion) else ()
+        self._of_field = {
+            error: problem for error, problem in self._problems.items() if problem in members
+        }
+
+    async def resolve_async(
+        self, next_: AsyncExtensionResolver, source: Any, info: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return await next_(source, info, **kwargs)
+        except DomainError as refusal:
+            for kind in type(refusal).__mro__:
+                if problem := self._of_field.get(kind):
+                    return problem.of(refusal)
+            raise
