@@ -32,7 +32,7 @@ from app.services import organisation, roles
 from app.settings import Settings
 from auth import oauth, web
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers import codes_http, files_http, payments_http, reports_http
+from resolvers import codes_http, files_http, malls_http, payments_http, reports_http
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
@@ -153,6 +153,7 @@ class App:
             *web.routes(running),
             *codes_http.routes(running),
             *files_http.routes(running),
+            *malls_http.routes(running),
             *reports_http.routes(running),
             *payments_http.routes(running),
             Mount("/static", StaticFiles(directory=STATIC)),

@@ -22,6 +22,7 @@ from resolvers.admin import orders as admin_orders
 from resolvers.admin import organisation as admin_organisation
 from resolvers.admin import partners as admin_partners
 from resolvers.admin import points as admin_points
+from resolvers.admin import points_mall as admin_points_mall
 from resolvers.admin import purchases as admin_purchases
 from resolvers.admin import recharge_codes as admin_recharge_codes
 from resolvers.admin import reports as admin_reports
@@ -44,6 +45,7 @@ from resolvers.member import member_codes as member_member_codes
 from resolvers.member import members as member_members
 from resolvers.member import notices as member_notices
 from resolvers.member import orders as member_orders
+from resolvers.member import points_mall as member_points_mall
 from resolvers.member import purchases as member_purchases
 from resolvers.member import recharge_codes as member_recharge_codes
 from resolvers.member import sessions as member_sessions
@@ -71,6 +73,7 @@ from schema import (
     partners,
     payments,
     points,
+    points_mall,
     purchases,
     recharge_codes,
     reports,
@@ -102,6 +105,7 @@ MEMBER = (
     member_members,
     member_notices,
     member_orders,
+    member_points_mall,
     member_purchases,
     member_recharge_codes,
     member_sessions,
@@ -126,6 +130,7 @@ ADMIN = (
     admin_organisation,
     admin_partners,
     admin_points,
+    admin_points_mall,
     admin_purchases,
     admin_recharge_codes,
     admin_reports,
@@ -162,6 +167,7 @@ HANDLERS = [
         partners,
         payments,
         points,
+        points_mall,
         purchases,
         recharge_codes,
         reports,

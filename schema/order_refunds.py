@@ -10,6 +10,7 @@ from schema.orders import (
     OrderNotRefundable,
     OrderRefunded,
 )
+from schema.points_mall.redemptions import FulfilmentNotOpen, RedemptionUsed
 from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 
@@ -18,6 +19,8 @@ OrderRefundResult = Annotated[
     | OrderNotFound
     | OrderNotRefundable
     | NoOriginalRoute
+    | FulfilmentNotOpen
+    | RedemptionUsed
     | PaymentMethodUnknown
     | RequestKeyReused,
     strawberry.union("OrderRefundResult", description="The order as it is now, or why not."),

@@ -31,6 +31,7 @@ SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     },
     "gift_card_gifts": {"code_index": I, "greeting": E},
     "gift_cards": {"key": E, "key_index": I, "code_index": I},
+    "fulfilments": {"pick_up_code": E, "pick_up_code_index": I, "recipient": E},
     "identities": {"value": E, "value_index": I},
     "import_parts": {"rows": E},
     "imports": {"file_name": E},
@@ -127,6 +128,8 @@ PLAIN: dict[str, str] = {
     "gift_cards": "id group_id product_id kind number code_expires_at state currency holder_id "
     "order_id store_id terminal_id payment_method_id scope_id terms design face cash created_at "
     "activated_at expires_at ended_at refunded_cash refund_method_id refund_reason",
+    "fulfilments": "id group_id order_id perspective_id item_id member_id way state store_id "
+    "carrier tracking_number created_at ready_at shipped_at ended_at",
     "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
     "order_max day_max real_name_from transfer_from adjustment_approval_above "
     "points_approval_above changed_at",
@@ -140,6 +143,9 @@ PLAIN: dict[str, str] = {
     "lot_movements": "id posting_id lot_id amount",
     "lots": "id account_id origin_id moved_from_id amount remaining earned_at expires_at "
     "restriction",
+    "mall_items": "id group_id perspective_id scope_id kind product_id product_count "
+    "can_be_picked_up can_be_shipped name description category position file_ids price_points "
+    "price_amount currency stock_left limit_per_member is_listed version created_at changed_at",
     "member_events": "id group_id member_id event_key source external_id business_date streak_days "
     "store_id occurred_at",
     "member_tags": "id member_id tag_id tagged_at",
