@@ -95,6 +95,10 @@ class Purchase:
     )
     refunded: Money = strawberry.field(description="What was given back so far.")
     points_earned: Long = strawberry.field(description="Points it brought.")
+    points_multiplier_basis_points: int = strawberry.field(
+        description="What its points were multiplied by, rounded down: the best of the benefits"
+        " that held; 10,000 is as usual."
+    )
     points_taken_back: Long = strawberry.field(description="Points its refunds took.")
     growth_earned: Long = strawberry.field(
         description="Growth it brought, with what purchases before it had left of a unit."
@@ -115,6 +119,7 @@ class Purchase:
             net=Money.of(row.net_amount, row.currency),
             refunded=Money.of(row.refunded_amount, row.currency),
             points_earned=Long(row.points_earned),
+            points_multiplier_basis_points=row.points_multiplier_bp,
             points_taken_back=Long(row.points_taken_back),
             growth_earned=Long(row.growth_earned),
             growth_taken_back=Long(row.growth_taken_back),

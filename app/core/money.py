@@ -130,12 +130,14 @@ def percent(amount: int, basis_points: int) -> int:
     return proportion_half_up(amount, basis_points, BASIS_POINTS)
 
 
-def points_for(net_amount: int, unit: int, rate: int) -> int:
-    """Points earned by one transaction: floor(amount ÷ unit) × rate (PTS-1).
+def points_for(net_amount: int, unit: int, rate: int, multiplier_bp: int = BASIS_POINTS) -> int:
+    """Points earned by one transaction: floor(amount ÷ unit) × rate, times a benefit's multiplier
+    in basis points and rounded down once more (PTS-1).
 
     `net_amount` and `unit` are in minor units of one currency.
     """
     assert net_amount >= 0
     assert unit > 0
     assert rate >= 0
-    return net_amount // unit * rate
+    assert multiplier_bp >= BASIS_POINTS
+    return net_amount // unit * rate * multiplier_bp // BASIS_POINTS

@@ -20,6 +20,7 @@ from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, Purcha
 from app.models.staff import Permission
 from app.services import (
     audit,
+    benefits,
     cards,
     ledger,
     live,
@@ -316,6 +317,10 @@ async def record(
     payments = await _payments(tx, store, claim.answer_id, bill)
     net_amount = net_of(bill, payments)
     counted = tiers.counted_amount(scheme, net_amount=net_amount, lines=bill.lines)
+    multiplier_bp = await benefits.multiplier(
+        tx, card=card, scheme=scheme, store=store, net_amount=net_amount,
+        item_ids=[line.item_id for line in bill.lines], at=bill.occurred_at, now=now,
+    )  # fmt: skip
     purchase = new_purchase(
         id=claim.answer_id,
         group_id=card.group_id,
@@ -329,7 +334,10 @@ async def record(
         net_amount=net_amount,
         points_unit=scheme.points_unit,
         points_rate=scheme.points_rate,
-        points_earned=await points.earned_by(tx, card=card, scheme=scheme, net_amount=net_amount),
+        points_multiplier_bp=multiplier_bp,
+        points_earned=await points.earned_by(
+            tx, card=card, scheme=scheme, net_amount=net_amount, multiplier_bp=multiplier_bp
+        ),
         growth_unit=scheme.growth_unit,
         growth_rate=scheme.growth_rate,
         growth_amount=counted,

@@ -3,8 +3,8 @@
 `details` has the fields of the ten types and `terms` a benefit as it holds for a card, whether
 read from its rows or from a grant; `checking` says what a benefit may say and `editing` makes,
 changes and lists them for the back office; `granting` gives benefits to cards; `bills` reckons what
-one takes off a bill, `holding` says which hold here and now and why others do not, and `asking`
-who may know.
+one takes off a bill, `holding` says which hold here and now and why others do not, `asking` who may
+know, and `multiplying` what a purchase's points are multiplied by.
 """
 
 from app.services.benefits.asking import Question, for_holder, for_reader
@@ -32,6 +32,7 @@ from app.services.benefits.holding import (
     held,
     holding,
 )
+from app.services.benefits.multiplying import multiplier
 from app.services.benefits.terms import Terms
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "held",
     "holding",
     "move",
+    "multiplier",
     "operators",
     "page",
     "require",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from app.core.errors import BadInput
-from app.core.money import BASIS_POINTS, percent, points_for
+from app.core.money import percent, points_for
 from app.services.benefits.details import Details, MemberPricing, Perk, Restrictions
 
 LINES_MAX: Final = 200
@@ -101,10 +101,7 @@ def gives(
     else:
         off = percent(sum(line.amount for line in lines), perk.discount_bp)
     off = min(off, bill.outstanding)
-    plain = points_for(bill.outstanding - off, rule.unit, rule.rate)
-    return Gives(off, perk.multiplier_bp, multiplied(plain, perk.multiplier_bp) - plain)
-
-
-def multiplied(points: int, multiplier_bp: int) -> int:
-    """Points times a multiplier, rounded down once (PTS-1)."""
-    return points * multiplier_bp // BASIS_POINTS
+    left = bill.outstanding - off
+    plain = points_for(left, rule.unit, rule.rate)
+    earned = points_for(left, rule.unit, rule.rate, perk.multiplier_bp)
+    return Gives(off, perk.multiplier_bp, earned - plain)

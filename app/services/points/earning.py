@@ -39,12 +39,14 @@ async def accounts(tx: Transaction, card: Card) -> tuple[Account, Account]:
     return found[AccountKind.POINTS], found[AccountKind.GROWTH]
 
 
-async def earned_by(tx: Transaction, *, card: Card, scheme: Scheme, net_amount: int) -> int:
-    """Points that a purchase of this net amount earns now: none while a case blocks it
-    (PTS-1, PTS-7)."""
+async def earned_by(
+    tx: Transaction, *, card: Card, scheme: Scheme, net_amount: int, multiplier_bp: int
+) -> int:
+    """Points that a purchase of this net amount earns now, times the multiplier of the card's
+    benefits: none while a case blocks it (PTS-1, PTS-7)."""
     if not await guarding.may_earn(tx, card=card, scheme=scheme):
         return 0
-    return points_for(net_amount, scheme.points_unit, scheme.points_rate)
+    return points_for(net_amount, scheme.points_unit, scheme.points_rate, multiplier_bp)
 
 
 async def earn(
@@ -124,13 +126,16 @@ async def credit(
 def due_back(purchase: Purchase, refunded_amount: int) -> int:
     """Points the purchase keeps no longer once this much of it was refunded in all.
 
-    What stays is worth floor(net amount that stays ÷ unit) × rate, so that refunds in parts and
-    a refund at once end the same (PTS-1). Nothing is due of what earning was blocked for, or what
-    was rolled back before (PTS-7).
+    What stays is worth floor(net amount that stays ÷ unit) × rate, times the multiplier that the
+    purchase earned by, so that refunds in parts and a refund at once end the same (PTS-1). Nothing
+    is due of what earning was blocked for, or what was rolled back before (PTS-7).
     """
     net_refunded = proportion_half_up(purchase.net_amount, refunded_amount, purchase.total_amount)
     stays = points_for(
-        purchase.net_amount - net_refunded, purchase.points_unit, purchase.points_rate
+        purchase.net_amount - net_refunded,
+        purchase.points_unit,
+        purchase.points_rate,
+        purchase.points_multiplier_bp,
     )
     return max(0, purchase.points_earned - purchase.points_taken_back - stays)
 
