@@ -8,6 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
 from resolvers.admin import adjustments as admin_adjustments
+from resolvers.admin import agreements as admin_agreements
 from resolvers.admin import audit as admin_audit
 from resolvers.admin import behaviour as admin_behaviour
 from resolvers.admin import benefits as admin_benefits
@@ -20,6 +21,7 @@ from resolvers.admin import member_codes as admin_member_codes
 from resolvers.admin import members as admin_members
 from resolvers.admin import orders as admin_orders
 from resolvers.admin import organisation as admin_organisation
+from resolvers.admin import packages as admin_packages
 from resolvers.admin import partners as admin_partners
 from resolvers.admin import points as admin_points
 from resolvers.admin import points_mall as admin_points_mall
@@ -45,6 +47,7 @@ from resolvers.member import member_codes as member_member_codes
 from resolvers.member import members as member_members
 from resolvers.member import notices as member_notices
 from resolvers.member import orders as member_orders
+from resolvers.member import packages as member_packages
 from resolvers.member import points_mall as member_points_mall
 from resolvers.member import purchases as member_purchases
 from resolvers.member import recharge_codes as member_recharge_codes
@@ -70,6 +73,7 @@ from schema import (
     notices,
     orders,
     organisation,
+    packages,
     partners,
     payments,
     points,
@@ -106,6 +110,7 @@ MEMBER = (
     member_notices,
     member_orders,
     member_points_mall,
+    member_packages,
     member_purchases,
     member_recharge_codes,
     member_sessions,
@@ -116,6 +121,7 @@ MEMBER = (
 )
 ADMIN = (
     admin_adjustments,
+    admin_agreements,
     admin_audit,
     admin_behaviour,
     admin_benefits,
@@ -128,6 +134,7 @@ ADMIN = (
     admin_members,
     admin_orders,
     admin_organisation,
+    admin_packages,
     admin_partners,
     admin_points,
     admin_points_mall,
@@ -164,6 +171,7 @@ HANDLERS = [
         notices,
         orders,
         organisation,
+        packages,
         partners,
         payments,
         points,

@@ -27,6 +27,7 @@ from schema.points_rules import ExpiringPoints
 from schema.purchases import PurchaseConnection
 from schema.scalars import Long
 from schema.schemes import (
+    CardMustBeBought,
     NotAtThisStore,
     OpenScheme,
     Scheme,
@@ -292,7 +293,7 @@ class CardStatusChangeInput:
 
 
 CardJoinResult = Annotated[
-    OwnCard | SchemeNotFound | SchemeClosed | SchemeHasNoTier,
+    OwnCard | SchemeNotFound | SchemeClosed | SchemeHasNoTier | CardMustBeBought,
     strawberry.union("CardJoinResult", description="The card, or why there is none."),
 ]
 CardReportLostResult = Annotated[
@@ -300,7 +301,13 @@ CardReportLostResult = Annotated[
     strawberry.union("CardReportLostResult", description="The card as it is now, or why not."),
 ]
 CardOpenResult = Annotated[
-    Card | TerminalNotFound | MemberNotFound | SchemeNotFound | SchemeHasNoTier | NotAtThisStore,
+    Card
+    | TerminalNotFound
+    | MemberNotFound
+    | SchemeNotFound
+    | SchemeHasNoTier
+    | NotAtThisStore
+    | CardMustBeBought,
     strawberry.union("CardOpenResult", description="The card, or why there is none."),
 ]
 CardTierSetResult = Annotated[

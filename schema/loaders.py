@@ -8,6 +8,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from app.core.db import Database, Transaction
+from app.models.benefits import Benefit
 from app.models.campaigns import Campaign
 from app.models.cards import Card, Scheme, Tier
 from app.models.coupons import CouponTerms
@@ -15,7 +16,9 @@ from app.models.files import File
 from app.models.identities import Identity
 from app.models.ledger import Account
 from app.models.members import AttributeDefinition, Consent, Member, Tag
+from app.models.orders import Order
 from app.models.organisation import Node, PaymentMethod
+from app.models.packages import AgreementVersion
 from app.models.payments import Payment as ProviderPayment
 from app.models.payments import PaymentPurpose, PaymentRefund
 from app.models.purchases import Purchase, PurchaseLine, PurchaseRefund
@@ -31,6 +34,7 @@ from app.services import (
     identities,
     ledger,
     members,
+    orders,
     organisation,
     payments,
     points,
@@ -47,6 +51,8 @@ from app.services.benefits import Held
 from app.services.coupons import terms
 from app.services.coupons.giving import Portion
 from app.services.ledger import Line, Scope
+from app.services.packages import agreements
+from app.services.packages.agreements import Acceptance
 from app.services.points import Expiring
 from app.services.purchases import Paid
 from app.services.scopes import LoadedScope
@@ -143,6 +149,7 @@ class Loaders:
         )
         self.tier_progress: DataLoader[ProgressOf, tiers.Progress] = DataLoader(self._tier_progress)
         self.stores_of_scheme: DataLoader[UUID, list[Node]] = DataLoader(self._stores_of_schemes)
+        self.benefit: DataLoader[UUID, Benefit] = DataLoader(self._benefit_rows)
         self.benefits: DataLoader[BenefitsOf, list[Held]] = DataLoader(self._benefits)
         self.operator_name: DataLoader[UUID, str | None] = DataLoader(self._operator_names)
         self.campaign: DataLoader[UUID, Campaign] = DataLoader(self._campaigns)
@@ -153,6 +160,9 @@ class Loaders:
         self.order_payment: DataLoader[UUID, ProviderPayment | None] = DataLoader(
             self._order_payments
         )
+        self.order: DataLoader[UUID, Order] = DataLoader(self._orders)
+        self.agreement_text: DataLoader[UUID, AgreementVersion] = DataLoader(self._agreement_texts)
+        self.acceptances: DataLoader[UUID, list[Acceptance]] = DataLoader(self._acceptances)
         self.payment_refund: DataLoader[UUID, PaymentRefund | None] = DataLoader(
             self._payment_refunds
         )
@@ -245,6 +255,10 @@ class Loaders:
         found = await self.database.read(schemes.stores_by_scheme, scheme_ids)
         return [found[i] for i in scheme_ids]
 
+    async def _benefit_rows(self, ids: list[UUID]) -> list[Benefit]:
+        found = await self.database.read(benefits.by_ids, ids)
+        return [found[i] for i in ids]
+
     async def _benefits(self, wanted: list[BenefitsOf]) -> list[list[Held]]:
         return await self.database.read(_benefits_of_each, wanted)
 
@@ -262,6 +276,18 @@ class Loaders:
     async def _top_up_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
         found = await self.database.read(payments.by_order, PaymentPurpose.TOP_UP, order_ids)
         return [found.get(i) for i in order_ids]
+
+    async def _orders(self, ids: list[UUID]) -> list[Order]:
+        found = await self.database.read(orders.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _agreement_texts(self, agreement_ids: list[UUID]) -> list[AgreementVersion]:
+        found = await self.database.read(agreements.current, agreement_ids)
+        return [found[i] for i in agreement_ids]
+
+    async def _acceptances(self, order_ids: list[UUID]) -> list[list[Acceptance]]:
+        found = await self.database.read(agreements.accepted_with, order_ids)
+        return [found[i] for i in order_ids]
 
     async def _order_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
         found = await self.database.read(payments.by_order, PaymentPurpose.ORDER, order_ids)

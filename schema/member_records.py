@@ -34,7 +34,7 @@ from schema.members import (
 from schema.organisation import Node, NodeNotFound
 from schema.pages import PAGE_SIZE_DEFAULT, After, First
 from schema.scalars import Long
-from schema.schemes import NotAtThisStore, SchemeHasNoTier, SchemeNotFound
+from schema.schemes import CardMustBeBought, NotAtThisStore, SchemeHasNoTier, SchemeNotFound
 from schema.tags import Tag, TagNotFound, TooManyTags
 from schema.timeline import Kinds, TimelineConnection
 from schema.values import AccountKind
@@ -373,6 +373,7 @@ MemberCreateResult = Annotated[
     | SchemeNotFound
     | SchemeHasNoTier
     | NotAtThisStore
+    | CardMustBeBought
     | UnknownAttribute,
     strawberry.union("MemberCreateResult", description="The record, or why there is none."),
 ]

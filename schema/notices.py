@@ -20,12 +20,16 @@ class NoticeKind(StrEnum):
     """Of which kinds notices are; each has a field of its own in `Notice`."""
 
     POINTS_EXPIRING = "POINTS_EXPIRING"
+    PACKAGE_ENDING = "PACKAGE_ENDING"
 
 
 describe(
     NoticeKind,
     "What a notice is about.",
-    {"POINTS_EXPIRING": "Points expire soon: see `pointsExpiring`."},
+    {
+        "POINTS_EXPIRING": "Points expire soon: see `pointsExpiring`.",
+        "PACKAGE_ENDING": "A package ends soon: see `packageEnding`.",
+    },
 )
 
 
@@ -43,6 +47,13 @@ class PointsExpiring:
     cards: list[CardPointsExpiring] = strawberry.field(description="How many on which card.")
 
 
+@strawberry.type(description="A package that ends soon and was not renewed.")
+class PackageEnding:
+    owned_package_id: strawberry.ID = strawberry.field(description="Which one, `own_…`.")
+    name: str = strawberry.field(description="What it is called.")
+    ends_at: datetime = strawberry.field(description="The first moment without it.")
+
+
 @strawberry.type(description="Something the member should hear of.")
 class Notice:
     id: strawberry.ID = strawberry.field(description="Its id, `ntc_…`.")
@@ -51,6 +62,9 @@ class Notice:
     read_at: datetime | None = strawberry.field(description="When the member read it first.")
     points_expiring: PointsExpiring | None = strawberry.field(
         description="What a notice of kind POINTS_EXPIRING says; null for others."
+    )
+    package_ending: PackageEnding | None = strawberry.field(
+        description="What a notice of kind PACKAGE_ENDING says; null for others."
     )
 
     @classmethod
@@ -61,8 +75,18 @@ class Notice:
             kind=kind,
             created_at=row.created_at,
             read_at=row.read_at,
-            points_expiring=_points_expiring(row),
+            points_expiring=_points_expiring(row) if kind is NoticeKind.POINTS_EXPIRING else None,
+            package_ending=_package_ending(row) if kind is NoticeKind.PACKAGE_ENDING else None,
         )
+
+
+def _package_ending(row: rows.Notice) -> PackageEnding:
+    details = row.details
+    return PackageEnding(
+        owned_package_id=strawberry.ID(type_id("own", UUID(details["owned_package_id"]))),
+        name=details["name"],
+        ends_at=datetime.fromisoformat(details["ends_at"]),
+    )
 
 
 def _points_expiring(row: rows.Notice) -> PointsExpiring:

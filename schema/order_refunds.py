@@ -10,6 +10,7 @@ from schema.orders import (
     OrderNotRefundable,
     OrderRefunded,
 )
+from schema.packages.owned import PackageOver, RenewedAlready, VoucherUsed
 from schema.points_mall.redemptions import FulfilmentNotOpen, RedemptionUsed
 from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
@@ -22,6 +23,9 @@ OrderRefundResult = Annotated[
     | FulfilmentNotOpen
     | RedemptionUsed
     | PaymentMethodUnknown
+    | VoucherUsed
+    | PackageOver
+    | RenewedAlready
     | RequestKeyReused,
     strawberry.union("OrderRefundResult", description="The order as it is now, or why not."),
 ]

@@ -99,6 +99,13 @@ class _AnyScheme:
     covers_all_stores: bool = strawberry.field(
         description="Whether it is used at all stores below its perspective, or at some."
     )
+    opening_coupon_pack_id: strawberry.ID | None = strawberry.field(
+        description="The coupon pack that is bought to open a card, `cpk_…`; null if none is."
+    )
+    opening_package_id: strawberry.ID | None = strawberry.field(
+        description="The package that is bought to open a card, `pkg_…`; null if none is. Without"
+        " either a card is free."
+    )
     row: strawberry.Private[rows.Scheme]
 
     @classmethod
@@ -114,6 +121,8 @@ class _AnyScheme:
             valid_days=row.valid_days,
             is_open_to_join=row.is_open_to_join,
             covers_all_stores=row.covers_all_stores,
+            opening_coupon_pack_id=_shown("cpk", row.opening_pack_id),
+            opening_package_id=_shown("pkg", row.opening_package_id),
             row=row,
         )
 
@@ -171,6 +180,10 @@ class Scheme(_AnyScheme):
         return [Node.of(row) for row in named if actor.may(Permission.SCHEMES_READ, row)]
 
 
+def _shown(prefix: str, row_id: UUID | None) -> strawberry.ID | None:
+    return None if row_id is None else strawberry.ID(type_id(prefix, row_id))
+
+
 def scheme_id_of(scheme_id: UUID) -> strawberry.ID:
     return strawberry.ID(type_id("sch", scheme_id))
 
@@ -193,6 +206,43 @@ class SchemeClosed(Problem): ...
 
 @strawberry.type(description="The scheme is not used at this store.")
 class NotAtThisStore(Problem): ...
+
+
+@strawberry.type(description="A card of this scheme is opened by buying something.")
+class CardMustBeBought(Problem):
+    coupon_pack_id: strawberry.ID | None = strawberry.field(
+        description="The coupon pack to buy, `cpk_…`; null if it is a package."
+    )
+    package_id: strawberry.ID | None = strawberry.field(
+        description="The package to buy, `pkg_…`; null if it is a coupon pack."
+    )
+    name: str = strawberry.field(description="What it is called.")
+
+    @classmethod
+    def of(cls, error: schemes.CardMustBeBought) -> Self:
+        return cls(
+            message=str(error),
+            coupon_pack_id=_shown("cpk", error.pack_id),
+            package_id=_shown("pkg", error.package_id),
+            name=error.name,
+        )
+
+
+@strawberry.type(description="There is no such coupon pack or package here or above.")
+class OpeningProductNotFound(Problem): ...
+
+
+@strawberry.input(
+    description="What is bought to open a card of a scheme; without either it is free."
+)
+class SchemeSetOpeningInput:
+    id: strawberry.ID = strawberry.field(description="The scheme, `sch_…`.")
+    coupon_pack_id: strawberry.ID | None = strawberry.field(
+        default=None, description="A coupon pack made where the scheme is or above, `cpk_…`."
+    )
+    package_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Or a package, `pkg_…`."
+    )
 
 
 _POINTS_UNIT = "Minor units of the currency that make one unit, 1 to 1,000,000,000."
@@ -257,6 +307,10 @@ SchemeUpdateResult = Annotated[
     Scheme | SchemeNotFound | NodeNotFound | SchemeNameTaken,
     strawberry.union("SchemeUpdateResult", description="The scheme as it is now, or why not."),
 ]
+SchemeSetOpeningResult = Annotated[
+    Scheme | SchemeNotFound | OpeningProductNotFound,
+    strawberry.union("SchemeSetOpeningResult", description="The scheme as it is now, or why not."),
+]
 TierCreateResult = Annotated[
     Tier | SchemeNotFound | TierRulesLocked,
     strawberry.union("TierCreateResult", description="The new tier, or why there is none."),
@@ -268,5 +322,7 @@ HANDLERS = [
     shown_as(SchemeHasNoTier, schemes.SchemeHasNoTier),
     shown_as(SchemeClosed, schemes.SchemeClosed),
     shown_as(NotAtThisStore, schemes.NotAtThisStore),
+    shown_as(CardMustBeBought, schemes.CardMustBeBought),
+    shown_as(OpeningProductNotFound, schemes.OpeningProductNotFound),
     shown_as(TierRulesLocked, schemes.TierRulesLocked),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.db import Transaction
 from app.services import files, ledger, member_records, shop, spendings, tiers
+from app.services.packages import owning
 from app.services.top_ups import orders, smart
 
 Duty = Callable[..., Coroutine[Any, Any, int]]
@@ -18,6 +19,21 @@ Duty = Callable[..., Coroutine[Any, Any, int]]
 async def expire_lots(tx: Transaction, *, now: datetime) -> int:
     """Points and stored value whose time is over (PTS-4, TOP-9)."""
     return len(await ledger.expire_due(tx, now=now))
+
+
+async def begin_packages(tx: Transaction, *, now: datetime) -> int:
+    """Packages whose time has come; before tiers expire, so that a renewal keeps its tier."""
+    return await owning.begin_due(tx, now=now)
+
+
+async def end_packages(tx: Transaction, *, now: datetime) -> int:
+    """Packages whose time is over (BEN-7)."""
+    return await owning.end_due(tx, now=now)
+
+
+async def remind_of_packages(tx: Transaction, *, now: datetime) -> int:
+    """Packages that end soon and were not renewed."""
+    return await owning.remind_due(tx, now=now)
 
 
 async def expire_tiers(tx: Transaction, *, now: datetime) -> int:
@@ -57,6 +73,9 @@ async def forget_files(tx: Transaction, *, now: datetime) -> int:
 
 DUTIES: tuple[Duty, ...] = (
     expire_lots,
+    begin_packages,
+    end_packages,
+    remind_of_packages,
     expire_tiers,
     void_spendings,
     cancel_top_ups,

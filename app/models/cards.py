@@ -67,6 +67,11 @@ class Scheme(Row, table=True):
     covers_all_stores: bool = True
     created_at: datetime = Field(sa_type=UtcDateTime)
 
+    # What has to be bought for a card to be opened; nothing where neither is named (CRD-9).
+    opening_pack_id: UUID | None = None
+    """A coupon pack."""
+    opening_package_id: UUID | None = None
+
     # Points beyond earning by purchases (PTS-4…PTS-9).
     points_expiry: PointsExpiry = Field(
         default=PointsExpiry.PERMANENT,

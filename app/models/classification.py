@@ -75,6 +75,9 @@ PLAIN: dict[str, str] = {
     "accounts": "id card_id gift_card_id kind unit balance debt is_closed",
     "adjustments": "id group_id card_id account_kind unit amount reason state proposed_by_id "
     "proposed_at decided_by_id decided_at",
+    "agreement_acceptances": "id order_id member_id agreement_id version accepted_at",
+    "agreement_versions": "id agreement_id version title body published_by_id published_at",
+    "agreements": "id group_id perspective_id kind title version created_at changed_at",
     "attribute_definitions": "id group_id key name kind created_at",
     "audit_records": "id group_id node_id actor_kind actor_id action object_kind object_id details "
     "request_id recorded_at sequence previous_hash hash",
@@ -157,6 +160,13 @@ PLAIN: dict[str, str] = {
     "orders": "id group_id perspective_id kind product_id title quantity member_id card_id "
     "channel store_id terminal_id payment_method_id currency amount points terms state created_at "
     "expires_at paid_at ended_at refund_route refunded_amount refund_method_id refund_reason",
+    "owned_packages": "id group_id package_id member_id card_id order_id store_id name terms "
+    "currency price price_reason is_first renews_id state bought_at starts_at ends_at remind_at "
+    "ended_at",
+    "package_settings": "id group_id validity_rule version changed_at",
+    "packages": "id group_id perspective_id scope_id state name tag description cover_file_id "
+    "icon_file_id currency rules contents purchase_agreement_id terms_agreement_id "
+    "faq_agreement_id version created_at changed_at",
     "partner_clients": "id group_id client_id name previous_until scopes requests_per_minute "
     "is_active created_at",
     "partner_nodes": "id partner_client_id node_id",
@@ -192,6 +202,7 @@ PLAIN: dict[str, str] = {
     "scheme_stores": "id scheme_id store_id",
     "schemes": "id group_id perspective_id name currency deduction_rule consumption_verification "
     "points_unit points_rate valid_days is_open_to_join covers_all_stores created_at "
+    "opening_pack_id opening_package_id "
     "points_expiry points_expiry_count points_worth_points points_worth_amount "
     "points_pay_share_bp points_pay_amount_max points_pay_points_min points_cost_per_thousand "
     "decay_after_months decay_bp abnormal_above abnormal_blocks_earning abnormal_blocks_spending "

@@ -65,6 +65,7 @@ class GrantSource(StrEnum):
     TASKS = "TASKS"
     STAFF = "STAFF"
     PARTNER = "PARTNER"
+    PACKAGE = "PACKAGE"
 
 
 class TierGrant(Row, table=True):

@@ -333,7 +333,7 @@ async def open_at_terminal(
     whom no store has recruited yet (CRD-7). A card they hold already is the answer (CRD-2).
 
     Raises `TerminalNotFound`, `MemberNotFound`, `SchemeNotFound`, `SchemeHasNoTier`,
-    `NotAtThisStore`.
+    `NotAtThisStore`, `CardMustBeBought`.
     """
     _, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.CARDS_ISSUE, store)
@@ -361,12 +361,30 @@ async def open_card(
     return issued.card
 
 
-async def issue_card(
+async def open_bought(
     tx: Transaction, *, member: Member, scheme: Scheme, store_id: UUID | None, now: datetime
+) -> Card:
+    """Give a locked member the card that they bought the opening of (CRD-9): see `issue_card`."""
+    issued = await issue_card(
+        tx, member=member, scheme=scheme, store_id=store_id, is_bought=True, now=now
+    )
+    return issued.card
+
+
+async def issue_card(
+    tx: Transaction,
+    *,
+    member: Member,
+    scheme: Scheme,
+    store_id: UUID | None,
+    is_bought: bool = False,
+    now: datetime,
 ) -> Issued:
     """Give a member a card of the scheme, or the one they hold already (CRD-2).
 
-    `store_id` is the card-issuing store, none online (CRD-7). Raises `SchemeHasNoTier`.
+    One that is not there yet and has to be bought is given to nobody else, staff's hands included:
+    the till sells what opens it (CRD-9). `store_id` is the card-issuing store, none online (CRD-7).
+    Raises `SchemeHasNoTier`, `CardMustBeBought`.
     """
     steps = (await schemes.tiers_by_scheme(tx, [scheme.id]))[scheme.id]
     if not steps:
@@ -376,6 +394,8 @@ async def issue_card(
         for held in (await of_members(tx, [member.id]))[member.id]:
             if held.scheme_id == scheme.id and held.status is not CardStatus.REFUNDED:
                 return Issued(held, is_new=False)
+        if not is_bought:
+            await schemes.require_free_opening(tx, scheme)
         serial = SERIAL_FIRST + secrets.randbelow(SERIAL_LAST - SERIAL_FIRST + 1)
         card = new_card(
             group_id=member.group_id,

@@ -1,5 +1,6 @@
 """Taking back points that came by fraud, with everything that followed from them (PTS-7)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -284,6 +285,18 @@ async def roll_back(
         growth=answer.growth, debt=answer.debt, reason=reason,
     )  # fmt: skip
     return answer
+
+
+async def gone(tx: Transaction, posting_id: UUID) -> Counter[AccountKind]:
+    """How much of what a posting brought expired or was rolled back, of each kind."""
+    found: Counter[AccountKind] = Counter()
+    moved = await tx.all(gone_of, posting_id=posting_id)
+    rolled_back = await ledger.posting_by_cause(tx, CAUSE, posting_id)
+    if rolled_back is not None:
+        moved = [*moved, *await tx.all(entries_of, posting_id=rolled_back.id)]
+    for kind, amount in moved:
+        found[kind] -= amount
+    return found
 
 
 async def _origins(tx: Transaction, found: Posting) -> tuple[Posting, Posting]:

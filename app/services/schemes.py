@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -19,7 +19,9 @@ from app.models.cards import (
     SchemeStore,
     Tier,
 )
+from app.models.coupons import CouponPack
 from app.models.organisation import Node, NodeKind
+from app.models.packages import Package
 from app.models.staff import Permission
 from app.models.tiers import RunState, TierRun
 from app.services import audit, organisation
@@ -89,6 +91,33 @@ change_scheme = statement(
         covers_all_stores=bindparam("new_covers_all_stores"),
     )
 )
+
+
+class OpeningProduct(NamedTuple):
+    """A coupon pack or a package that opens cards."""
+
+    perspective_id: UUID
+    name: str
+
+
+opening_pack = statement(
+    select(CouponPack.perspective_id, CouponPack.name).where(
+        col(CouponPack.id) == bindparam("pack_id")
+    ),
+    into=OpeningProduct,
+)
+opening_package = statement(
+    select(Package.perspective_id, Package.name).where(col(Package.id) == bindparam("package_id")),
+    into=OpeningProduct,
+)
+set_opening_of = statement(
+    update(Scheme)
+    .where(col(Scheme.id) == bindparam("scheme_id"))
+    .values(
+        opening_pack_id=bindparam("new_pack_id"),
+        opening_package_id=bindparam("new_package_id"),
+    )
+)
 tiers_of_schemes = statement(
     select(Tier).where(any_of(col(Tier.scheme_id), "scheme_ids")).order_by(col(Tier.level)),
     into=Tier,
@@ -141,6 +170,23 @@ class SchemeClosed(DomainError):
 
     def __init__(self) -> None:
         super().__init__("This scheme is not open to join.")
+
+
+class CardMustBeBought(DomainError):
+    """A card of the scheme is opened by buying a coupon pack or a package (CRD-9)."""
+
+    def __init__(self, *, pack_id: UUID | None, package_id: UUID | None, name: str) -> None:
+        self.pack_id = pack_id
+        self.package_id = package_id
+        self.name = name
+        super().__init__(f"A card of this scheme is opened by buying {name}.")
+
+
+class OpeningProductNotFound(DomainError):
+    """What shall open cards is not there, or made where the scheme is not used."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such coupon pack or package.")
 
 
 class TierRulesLocked(DomainError):
@@ -364,6 +410,58 @@ async def add_tier(
     return tier
 
 
+async def set_opening(
+    tx: Transaction,
+    actor: Actor,
+    *,
+    scheme_id: UUID,
+    pack_id: UUID | None,
+    package_id: UUID | None,
+    now: datetime,
+) -> Scheme:
+    """Have cards of a scheme opened by buying this from now on, or without either free (CRD-9).
+
+    It lies under the same perspective, or above. Raises `SchemeNotFound`,
+    `OpeningProductNotFound`.
+    """
+    if pack_id is not None and package_id is not None:
+        raise BadInput("A card is opened by a coupon pack or by a package, not by both.")
+    found = await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
+    perspective = await organisation.node(tx, found.perspective_id)
+    actor.require(Permission.SCHEMES_WRITE, perspective)
+    if pack_id is not None or package_id is not None:
+        product = await _opening_product(tx, pack_id=pack_id, package_id=package_id)
+        place = None if product is None else await organisation.node(tx, product.perspective_id)
+        if place is None or not is_under(perspective, place.kind, place.id):
+            raise OpeningProductNotFound
+    await tx.changed(
+        set_opening_of, scheme_id=found.id, new_pack_id=pack_id, new_package_id=package_id
+    )
+    await _record(tx, actor, "scheme.set_opening", found, now, pack=pack_id, package=package_id)
+    return await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
+
+
+async def require_free_opening(tx: Transaction, scheme: Scheme) -> None:
+    """Raise `CardMustBeBought` where a card is opened by buying something (CRD-9)."""
+    product = await _opening_product(
+        tx, pack_id=scheme.opening_pack_id, package_id=scheme.opening_package_id
+    )
+    if product is not None:
+        raise CardMustBeBought(
+            pack_id=scheme.opening_pack_id,
+            package_id=scheme.opening_package_id,
+            name=product.name,
+        )
+
+
+async def require_openable(tx: Transaction, scheme: Scheme, *, by_member: bool) -> None:
+    """Raise `SchemeClosed` where members cannot open cards themselves, `SchemeHasNoTier`."""
+    if by_member and not scheme.is_open_to_join:
+        raise SchemeClosed
+    if not (await tiers_by_scheme(tx, [scheme.id]))[scheme.id]:
+        raise SchemeHasNoTier
+
+
 async def lock_rules(tx: Transaction, scheme_id: UUID) -> Scheme:
     """The scheme as it is now, whose tiers and rules nobody else changes until this transaction
     ends. Raises `TierRulesLocked` while a run goes by them (TIR-5).
@@ -373,6 +471,17 @@ async def lock_rules(tx: Transaction, scheme_id: UUID) -> Scheme:
     if run := await tx.one(running_run, scheme_id=scheme_id):
         raise TierRulesLocked(run)
     return found
+
+
+async def _opening_product(
+    tx: Transaction, *, pack_id: UUID | None, package_id: UUID | None
+) -> OpeningProduct | None:
+    """What opens cards, or None where neither is named or there is no such thing."""
+    if pack_id is not None:
+        return await tx.one(opening_pack, pack_id=pack_id)
+    if package_id is not None:
+        return await tx.one(opening_package, package_id=package_id)
+    return None
 
 
 async def _free_name(

@@ -30,6 +30,7 @@ from app.services import audit, members, orders, organisation, payments, request
 from app.services.actors import Actor
 from app.services.members import Bearer
 from app.services.orders import Held, OrderNotFound, OrderNotOpen
+from app.services.packages import selling as packages_selling
 from app.services.points_mall import selling as mall_selling
 
 REASON_CHARS_MAX = 200
@@ -81,7 +82,10 @@ class Product(Protocol):
         """
 
 
-PRODUCTS: Mapping[OrderKind, Product] = {OrderKind.MALL: mall_selling}
+PRODUCTS: Mapping[OrderKind, Product] = {
+    OrderKind.MALL: mall_selling,
+    OrderKind.PACKAGE: packages_selling,
+}
 
 REFUND_NEEDS: Mapping[OrderKind, Permission] = {
     OrderKind.COUPON_PACK: Permission.ORDERS_REFUND,

@@ -13,6 +13,8 @@ from schema.schemes import (
     Scheme,
     SchemeCreateInput,
     SchemeCreateResult,
+    SchemeSetOpeningInput,
+    SchemeSetOpeningResult,
     SchemeUpdateInput,
     SchemeUpdateResult,
     Tier,
@@ -94,6 +96,27 @@ class Mutation:
             valid_days=input.valid_days,
             is_open_to_join=input.is_open_to_join,
             store_ids=store_ids_of(input.store_ids),
+            now=info.context.now,
+        )
+        return Scheme.of(row)
+
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Set what is bought to open a card of a scheme, or let cards be free. Nobody"
+        " gives a card away then: a till sells what opens it.",
+    )
+    async def scheme_set_opening(
+        self,
+        info: Info,
+        input: Annotated[SchemeSetOpeningInput, strawberry.argument(description="What is bought.")],
+    ) -> SchemeSetOpeningResult:
+        pack_id, package_id = input.coupon_pack_id, input.package_id
+        row = await info.context.run(
+            schemes.set_opening,
+            await info.context.actor(),
+            scheme_id=parse_type_id("sch", input.id),
+            pack_id=None if pack_id is None else parse_type_id("cpk", pack_id),
+            package_id=None if package_id is None else parse_type_id("pkg", package_id),
             now=info.context.now,
         )
         return Scheme.of(row)

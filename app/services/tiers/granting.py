@@ -78,16 +78,18 @@ async def grant(
     tier_id: UUID,
     source: GrantSource,
     source_id: UUID,
-    months: int | None,
+    months: int | None = None,
+    expires_at: datetime | None = None,
     now: datetime,
 ) -> Card:
-    """Give a locked card a tier, once for each source: for so many months, None for good (TIR-1).
+    """Give a locked card a tier, once for each source: for so many months or until a time, without
+    either for good (TIR-1).
 
     Months end with the day so many months later, in the scheme's zone. Raises `TierNotFound`.
     """
+    assert months is None or expires_at is None, "a tier ends once"
     scheme = await schemes.scheme(tx, group_id=card.group_id, scheme_id=card.scheme_id)
     ladder = await ladder_of(tx, scheme)
-    expires_at = None
     if months is not None:
         expires_at = valid_until(TierValidity.DAY_AFTER_MONTHS, months, now, ladder.zone)
     return await give(

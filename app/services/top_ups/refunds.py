@@ -1,6 +1,5 @@
 """Giving a top-up back: whole, by the way it was paid or over the counter (TOP-7)."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -272,7 +271,7 @@ async def _take_back(
         (AccountKind.POINTS, order.points, SystemAccount.POINTS_ISSUED),
     ]
     sheet = await ledger.Sheet.open(tx, header, [accounts[kind].id for kind, _, _ in taken])
-    gone = await _gone(tx, brought_id)  # read when the accounts are locked
+    gone = await rollbacks.gone(tx, brought_id)  # read when the accounts are locked
     cash = sheet.account(accounts[AccountKind.CASH].id)
     if needs_cash and cash.balance < order.amount:
         short_by = order.amount - cash.balance
@@ -290,18 +289,6 @@ async def _take_back(
         card = await tiers.end_grants(
             tx, card=card, source=GrantSource.TOP_UP, source_id=source_id, now=header.now
         )
-
-
-async def _gone(tx: Transaction, brought_id: UUID) -> Counter[AccountKind]:
-    """How much of what a posting brought expired or was rolled back, of each kind."""
-    gone: Counter[AccountKind] = Counter()
-    moved = await tx.all(rollbacks.gone_of, posting_id=brought_id)
-    rolled_back = await ledger.posting_by_cause(tx, rollbacks.CAUSE, brought_id)
-    if rolled_back is not None:
-        moved = [*moved, *await tx.all(rollbacks.entries_of, posting_id=rolled_back.id)]
-    for kind, amount in moved:
-        gone[kind] -= amount
-    return gone
 
 
 async def _give_again(tx: Transaction, held: Held, now: datetime) -> None:
