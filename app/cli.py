@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -38,6 +39,7 @@ from app.demo.load import MEMBERS, SEED, DatabaseNotEmpty, Loaded, is_empty, key
 from app.demo.settings import demo_settings, keyring_of
 from app.demo.world import EMPLOYEES, PASSWORD
 from app.edge.protocol import GuardedHttpProtocol
+from app.gateways.files.folder import FolderStore
 from app.gateways.sandbox import SandboxInProductionError
 from app.jobs.outside import DatabaseTokens, open_outside
 from app.migrations.run import (
@@ -392,6 +394,7 @@ async def _load(settings: Settings, *, members: int, seed: int) -> Loaded:
         keyring=keyring_of(settings),
         password_hash=await hash_password(PASSWORD),
         group_code=settings.group_code,
+        files=FolderStore(Path(settings.files.folder)),
         now=datetime.now(UTC),
         members=members,
         seed=seed,

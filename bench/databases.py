@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from app.core.crypto import Keyring
 from app.core.personal import use_keyring
 from app.demo.load import load_demo
+from app.gateways.files.folder import FolderStore
 from app.migrations.run import migrate
 from app.settings import read_settings
 
@@ -69,14 +71,16 @@ async def fill(url: str, members: int) -> int:
     await migrate(url)
     settings = read_settings()
     use_keyring(settings.keyring)
-    loaded = await load_demo(
-        url,
-        keyring=_keyring,
-        password_hash="nobody signs in by password here",  # noqa: S106
-        group_code=settings.group_code,
-        now=datetime.now(UTC),
-        members=members,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = await load_demo(
+            url,
+            keyring=_keyring,
+            password_hash="nobody signs in by password here",  # noqa: S106
+            group_code=settings.group_code,
+            files=FolderStore(Path(folder)),
+            now=datetime.now(UTC),
+            members=members,
+        )
     if url.startswith("postgresql"):
         await _postgres("VACUUM (ANALYZE)", url)
         await _postgres("CHECKPOINT", url)

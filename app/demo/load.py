@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -15,10 +15,11 @@ from sqlmodel import col, select
 from app.core.crypto import Keyring
 from app.core.db import Database, Transaction, open_database, statement
 from app.core.money import Money
-from app.demo import money, sqlite
+from app.demo import gallery, money, sqlite
 from app.demo.members import Plan
 from app.demo.people import CAST
 from app.demo.world import CURRENCY, EMPLOYEES, World, build
+from app.gateways.files.protocol import FileStore
 from app.models.cards import CardStatus
 from app.models.identities import IdentityKind
 from app.models.organisation import Node, NodeKind
@@ -81,6 +82,7 @@ async def load_demo(
     keyring: Callable[[], Keyring],
     password_hash: str,
     group_code: str,
+    files: FileStore,
     now: datetime,
     members: int = MEMBERS,
     seed: int = SEED,
@@ -89,18 +91,29 @@ async def load_demo(
     """Load the demo into a migrated, empty database. Raises `DatabaseNotEmpty`.
 
     `keyring` is sent to other processes, so it must be a function that can be. What members are
-    like `app.demo.members` says; `password_hash` is of `world.PASSWORD`.
+    like `app.demo.members` says; `password_hash` is of `world.PASSWORD`. The pictures go
+    into `files`.
     """
     if processes is None:
         many = members > ONE_PROCESS_MEMBERS_MAX
         processes = max(2, os.cpu_count() or 2) if many else 1
     world = World(now, seed, group_code)
-    await _in_database(url, _begin, world, password_hash)
+    # Closed before members are written: on SQLite nobody else may hold the file then.
+    database = await open_database(url, connections=2)
+    try:
+        await database.run(_begin, world, password_hash)
+    finally:
+        await database.close()
     plan = world.plan(members=members, regulars=min(members, REGULARS_MAX))
     started = perf_counter()
     await _load_members(url, plan, keyring, processes)
     took_s = perf_counter() - started
-    await _in_database(url, _lately, world)
+    database = await open_database(url, connections=2)
+    try:
+        pictures = await gallery.hang(database, files, _actor(world, "owner"), now=now)
+        await database.run(_lately, world, pictures)
+    finally:
+        await database.close()
     return Loaded(members, took_s)
 
 
@@ -119,15 +132,6 @@ async def _load_members(
     await postgres.load(dsn, plan, keyring, processes=processes)
 
 
-async def _in_database(url: str, work: Callable[..., object], world: World, *args: object) -> None:
-    # Closed before members are written: on SQLite nobody else may hold the file then.
-    database = await open_database(url, connections=2)
-    try:
-        await database.run(work, world, *args)  # type: ignore[arg-type]
-    finally:
-        await database.close()
-
-
 async def _group(tx: Transaction) -> Node | None:
     return await tx.one(any_group)
 
@@ -144,7 +148,7 @@ async def _begin(tx: Transaction, world: World, password_hash: str) -> None:
     await build(tx, world, password_hash=password_hash)
 
 
-async def _lately(tx: Transaction, world: World) -> None:
+async def _lately(tx: Transaction, world: World, pictures: Mapping[str, UUID]) -> None:
     """Some acts of staff, through the services, so that the audit log has something to show."""
     now = world.now - timedelta(hours=3)
     support = _actor(world, "support")
