@@ -150,6 +150,7 @@ class Loaders:
         self.tier_progress: DataLoader[ProgressOf, tiers.Progress] = DataLoader(self._tier_progress)
         self.stores_of_scheme: DataLoader[UUID, list[Node]] = DataLoader(self._stores_of_schemes)
         self.benefit: DataLoader[UUID, Benefit] = DataLoader(self._benefit_rows)
+        self.benefit_terms: DataLoader[UUID, Held] = DataLoader(self._benefit_terms)
         self.benefits: DataLoader[BenefitsOf, list[Held]] = DataLoader(self._benefits)
         self.operator_name: DataLoader[UUID, str | None] = DataLoader(self._operator_names)
         self.campaign: DataLoader[UUID, Campaign] = DataLoader(self._campaigns)
@@ -261,6 +262,9 @@ class Loaders:
 
     async def _benefits(self, wanted: list[BenefitsOf]) -> list[list[Held]]:
         return await self.database.read(_benefits_of_each, wanted)
+
+    async def _benefit_terms(self, ids: list[UUID]) -> list[Held]:
+        return await self.database.read(benefits.as_they_are, ids)
 
     async def _operator_names(self, ids: list[UUID]) -> list[str | None]:
         found = await self.database.read(benefits.operators, ids)

@@ -12,6 +12,7 @@ from schema.top_up_plans.plans import (
     SoldOut,
     TopUpPlan,
     TopUpPlanNotFound,
+    gifts_shown,
     plan_id_of,
 )
 from schema.top_up_plans.steps import TopUpStep, steps_shown
@@ -30,6 +31,7 @@ __all__ = [
     "TopUpPlanKind",
     "TopUpPlanNotFound",
     "TopUpStep",
+    "gifts_shown",
     "plan_id_of",
     "steps_shown",
 ]

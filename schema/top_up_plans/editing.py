@@ -9,6 +9,8 @@ from app.models.top_ups import TopUpPlanKind
 from app.services.top_ups import plans, rules
 from app.services.top_ups.plans import details
 from app.services.top_ups.rules import Rounding
+from schema.benefits import BenefitNotFound
+from schema.coupons import GIFT_PROBLEMS, GiftInput
 from schema.organisation import NodeNotFound, StoreGroupNotFound
 from schema.problems import EditedMeanwhile
 from schema.scalars import CurrencyCode, Long
@@ -62,6 +64,23 @@ class _AnyPlanInput:
     )
     first_top_up_bonus: FirstTopUpBonusInput | None = strawberry.field(
         default=None, description="What a member's first top-up brings on top; null is nothing."
+    )
+    gifts: list[GiftInput] = strawberry.field(
+        default_factory=list, description="The coupons and packs that come with each top-up."
+    )
+    first_gifts: list[GiftInput] = strawberry.field(
+        default_factory=list,
+        description="The coupons and packs that come on top with a member's first one.",
+    )
+    benefit_ids: list[strawberry.ID] = strawberry.field(
+        default_factory=list,
+        description="The benefits a card gets with it, `ben_…`, active ones made under the same"
+        f" node or one above: at most {details.BENEFITS_MAX}, each once.",
+    )
+    benefit_days: int | None = strawberry.field(
+        default=None,
+        description=f"How many days these benefits stay, 1 to {details.BENEFIT_DAYS_MAX:,}; null is"
+        " for good.",
     )
     granted_tier_id: strawberry.ID | None = strawberry.field(
         default=None,
@@ -136,6 +155,10 @@ class _AnyPlanInput:
             first_only=self.first_only,
             first_bonus_bp=first.bonus_basis_points,
             first_points_bp=first.points_basis_points,
+            gifts=tuple(each.gift() for each in self.gifts),
+            first_gifts=tuple(each.gift() for each in self.first_gifts),
+            benefit_ids=tuple(parse_type_id("ben", each) for each in self.benefit_ids),
+            benefit_days=self.benefit_days,
             granted_tier_id=None if tier_id is None else parse_type_id("tier", tier_id),
             granted_months=self.granted_months,
             limit_per_member=self.limit_per_member,
@@ -195,7 +218,13 @@ class TopUpPlanArchiveInput:
 
 
 TopUpPlanCreateResult = Annotated[
-    TopUpPlan | NodeNotFound | StoreGroupNotFound | AudienceNotFound | GrantedTierUnknown,
+    TopUpPlan
+    | NodeNotFound
+    | StoreGroupNotFound
+    | AudienceNotFound
+    | GrantedTierUnknown
+    | BenefitNotFound
+    | GIFT_PROBLEMS,
     strawberry.union("TopUpPlanCreateResult", description="The draft, or why there is none."),
 ]
 TopUpPlanUpdateResult = Annotated[
@@ -206,7 +235,9 @@ TopUpPlanUpdateResult = Annotated[
     | NodeNotFound
     | StoreGroupNotFound
     | AudienceNotFound
-    | GrantedTierUnknown,
+    | GrantedTierUnknown
+    | BenefitNotFound
+    | GIFT_PROBLEMS,
     strawberry.union("TopUpPlanUpdateResult", description="The plan as it is now, or why not."),
 ]
 TopUpPlanSetStockResult = Annotated[

@@ -1,7 +1,8 @@
 """Plans, as those who make them see them, and why one cannot be made, changed or sold."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import strawberry
@@ -9,9 +10,12 @@ import strawberry
 from app.core.ids import type_id
 from app.models import top_ups as rows
 from app.models.top_ups import PlanState, TopUpPlanKind
+from app.services import coupons
 from app.services.top_ups import plans, rules
 from app.services.top_ups.rules import Rounding
+from schema.benefits import Benefit
 from schema.context import Info
+from schema.coupons import Gift
 from schema.enums import describe
 from schema.organisation import Node, node_id_of
 from schema.problems import Problem, shown_as
@@ -80,6 +84,15 @@ class TopUpPlan:
     first_top_up_bonus: FirstTopUpBonus = strawberry.field(
         description="What a member's first top-up brings on top."
     )
+    gifts: list[Gift] = strawberry.field(
+        description="The coupons and packs that come with each top-up."
+    )
+    first_gifts: list[Gift] = strawberry.field(
+        description="The coupons and packs that come on top with a member's first one."
+    )
+    benefit_days: int | None = strawberry.field(
+        description="How many days its benefits stay; null is for good."
+    )
     granted_months: int | None = strawberry.field(
         description="How long the granted tier stays; null is for good."
     )
@@ -130,6 +143,9 @@ class TopUpPlan:
             is_visible=row.is_visible,
             first_only=row.first_only,
             first_top_up_bonus=FirstTopUpBonus.of(row),
+            gifts=gifts_shown(row.gifts),
+            first_gifts=gifts_shown(row.first_gifts),
+            benefit_days=row.benefit_days,
             granted_months=row.granted_months,
             stock_left=None if row.stock_left is None else Long(row.stock_left),
             limit_per_member=row.limit_per_member,
@@ -157,10 +173,24 @@ class TopUpPlan:
     async def scope(self, info: Info) -> Scope:
         return Scope.of(await info.context.loaders.scope.load(self.row.scope_id))
 
+    @strawberry.field(description="The benefits a card gets with it.")
+    async def benefits(self, info: Info) -> list[Benefit]:
+        rows = await info.context.loaders.benefit.load_many(_ids(self.row.benefit_ids))
+        return [Benefit.of(row) for row in rows]
+
     @strawberry.field(description="The tier a card gets with it; null is none.")
     async def granted_tier(self, info: Info) -> Tier | None:
         tier_id = self.row.granted_tier_id
         return Tier.of(await info.context.loaders.tier.load(tier_id)) if tier_id else None
+
+
+def gifts_shown(documents: Sequence[dict[str, Any]]) -> list[Gift]:
+    """What a plan or an order promises in coupons."""
+    return [Gift.of(coupons.Gift.from_document(each)) for each in documents]
+
+
+def _ids(written: Sequence[str]) -> list[UUID]:
+    return [UUID(each) for each in written]
 
 
 def plan_id_of(plan_id: UUID) -> strawberry.ID:

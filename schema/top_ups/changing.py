@@ -132,6 +132,17 @@ class TopUpNotRefundable(Problem):
 class BalanceHasMoved(Problem): ...
 
 
+@strawberry.type(
+    description="A coupon that came with the top-up was used, so that not all of it can go back."
+)
+class GiftUsed(Problem):
+    used: int = strawberry.field(description="How many coupons of it were used.")
+
+    @classmethod
+    def of(cls, error: refunds.GiftUsed) -> Self:
+        return cls(message=str(error), used=error.used)
+
+
 _REQUEST_KEY = "1 to 64 characters the page makes up: sent again, it answers the same."
 
 
@@ -270,6 +281,7 @@ TopUpRefundResult = Annotated[
     | TopUpNotRefundable
     | NoOriginalRoute
     | BalanceHasMoved
+    | GiftUsed
     | NotEnoughValue
     | PaymentMethodUnknown
     | BalanceTooLarge
@@ -284,4 +296,5 @@ HANDLERS = [
     shown_as(TopUpNotOpen, orders.TopUpNotOpen),
     shown_as(TopUpNotRefundable, refunds.TopUpNotRefundable),
     shown_as(BalanceHasMoved, refunds.BalanceHasMoved),
+    shown_as(GiftUsed, refunds.GiftUsed),
 ]

@@ -9,7 +9,9 @@ import strawberry
 from app.gateways.payments.protocol import PaymentGateway
 from app.models import top_ups as rows
 from app.services.top_ups import plans
+from schema.benefits import CardBenefit
 from schema.context import Info
+from schema.coupons import Gift
 from schema.organisation import Node
 from schema.scalars import Long
 from schema.schemes import Tier
@@ -18,6 +20,7 @@ from schema.top_up_plans import (
     FirstTopUpBonus,
     TopUpPlanKind,
     TopUpStep,
+    gifts_shown,
     plan_id_of,
     steps_shown,
 )
@@ -50,6 +53,12 @@ class TopUpOffer:
     )
     limit_per_member: int | None = strawberry.field(
         description="How often one member can buy it; null is without limit."
+    )
+    gifts: list[Gift] = strawberry.field(
+        description="The coupons and packs that come with it, a first top-up's included."
+    )
+    benefit_days: int | None = strawberry.field(
+        description="How many days its benefits stay; null is for good."
     )
     granted_months: int | None = strawberry.field(
         description="How long the granted tier stays; null is for good."
@@ -87,6 +96,8 @@ class TopUpOffer:
             first_top_up_bonus=FirstTopUpBonus.of(plan) if found.is_first else None,
             stock_left=None if plan.stock_left is None else Long(plan.stock_left),
             limit_per_member=plan.limit_per_member,
+            gifts=gifts_shown([*plan.gifts, *(plan.first_gifts if found.is_first else ())]),
+            benefit_days=plan.benefit_days,
             granted_months=plan.granted_months,
             spending_items=plan.spending_items,
             same_day_share_basis_points=plan.same_day_share_bp,
@@ -99,6 +110,12 @@ class TopUpOffer:
             available_from=None if obstacle is None else obstacle.available_from,
             row=plan,
         )
+
+    @strawberry.field(description="The benefits a card gets with it, as they are now.")
+    async def benefits(self, info: Info) -> list[CardBenefit]:
+        ids = [UUID(benefit_id) for benefit_id in self.row.benefit_ids]
+        found = await info.context.loaders.benefit_terms.load_many(ids)
+        return [CardBenefit.of(each) for each in found]
 
     @strawberry.field(description="The tier a card gets with it; null is none.")
     async def granted_tier(self, info: Info) -> Tier | None:

@@ -12,6 +12,7 @@ from app.models.scopes import Channel
 from app.models.top_ups import TopUpSource, TopUpState
 from app.services.top_ups import listing
 from schema.context import Info
+from schema.coupons import Gift
 from schema.enums import describe
 from schema.loaders import History, HistoryPage
 from schema.organisation import Node, PaymentMethod
@@ -19,6 +20,7 @@ from schema.pages import Connection, page_limit, row_after
 from schema.payments import PaymentScene, ProviderPayment, RefundRoute
 from schema.scalars import Long, Money
 from schema.top_up_plans import (
+    gifts_shown,
     plan_id_of,
 )
 
@@ -70,6 +72,7 @@ class TopUp:
     amount: Money = strawberry.field(description="What is paid, and comes as cash.")
     bonus: Money = strawberry.field(description="What comes as bonus.")
     points: Long = strawberry.field(description="The points that come with it.")
+    gifts: list[Gift] = strawberry.field(description="The coupons and packs that come with it.")
     is_first: bool = strawberry.field(description="Whether it was made as the member's first.")
     created_at: datetime = strawberry.field(description="When it was made.")
     expires_at: datetime | None = strawberry.field(
@@ -94,6 +97,7 @@ class TopUp:
             amount=Money.of(row.amount, row.currency),
             bonus=Money.of(row.bonus, row.currency),
             points=Long(row.points),
+            gifts=gifts_shown(row.terms.get("gifts", ())),
             is_first=row.is_first,
             created_at=row.created_at,
             expires_at=row.expires_at,

@@ -29,6 +29,7 @@ from app.services.benefits.holding import (
     Held,
     Holding,
     Withheld,
+    as_they_are,
     held,
     holding,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Terms",
     "TooManyActiveBenefits",
     "Withheld",
+    "as_they_are",
     "by_ids",
     "change",
     "create",

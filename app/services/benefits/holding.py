@@ -33,6 +33,7 @@ from app.services.benefits.details import (
     Promotional,
     perk_for,
 )
+from app.services.benefits.granting import by_ids
 from app.services.benefits.terms import Terms
 from app.services.ledger.accounts import own_and_absorbed
 from app.services.scopes import Circumstances, ObstacleReason
@@ -137,6 +138,12 @@ class _Asked:
     birthday: date | None
     campaigns_running: frozenset[UUID]
     now: datetime
+
+
+async def as_they_are(tx: Transaction, ids: list[UUID]) -> list[Held]:
+    """Benefits that something promises, in the order asked for."""
+    found = await by_ids(tx, ids)
+    return [Held(each, None) for each in await terms.of_benefits(tx, [found[i] for i in ids])]
 
 
 async def held(tx: Transaction, *, card: Card, at: datetime) -> list[Held]:

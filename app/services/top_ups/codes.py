@@ -198,7 +198,7 @@ async def generate(
         amount=credit.amount,
         bonus=credit.bonus,
         points=credit.points,
-        terms=terms.of_plan(plan),
+        terms=terms.of_plan(plan, is_first=False),
         scope_id=scope.id,
         scenario=scenario,
         number_of_codes=wanted.number,

@@ -15,6 +15,7 @@ from sqlmodel import col, func, select, update
 
 from app.core.db import Transaction, changed_copy, light, statement
 from app.core.errors import DomainError
+from app.models.benefits import BenefitSource
 from app.models.cards import Card, CardStatus, Scheme
 from app.models.ledger import Account, AccountKind, PostingKind, SystemAccount
 from app.models.members import Member
@@ -25,8 +26,10 @@ from app.models.sessions import PrincipalKind
 from app.models.tiers import GrantSource
 from app.models.top_ups import TopUpOrder, TopUpPlan, TopUpSource, TopUpState
 from app.services import (
+    benefits,
     cards,
     compliance,
+    coupons,
     ledger,
     limits,
     live,
@@ -165,7 +168,7 @@ def drafted(
         amount=brings.amount,
         bonus=brings.bonus,
         points=brings.points,
-        terms=terms.NO_TERMS if plan is None else terms.of_plan(plan),
+        terms=terms.NO_TERMS if plan is None else terms.of_plan(plan, is_first=is_first),
         is_first=is_first,
         state=TopUpState.PENDING,
         created_at=now,
@@ -253,6 +256,7 @@ async def credit(
     credited = await tx.changed(credit_it, order_id=order.id, new_credited_at=now)
     assert credited == 1, "an order was credited that did not wait for it"
     await grant_tier(tx, order, card, source_id=order.id, now=now)
+    await give_extras(tx, order, card, source_id=order.id, now=now)
     live.tell(tx, card.member_id, "TOPPED_UP", object_id=order.id, now=now)
     return changed_copy(order, state=TopUpState.CREDITED, credited_at=now)
 
@@ -280,6 +284,25 @@ async def grant_tier(
     except tiers.TierNotFound:
         # Nothing was written for it yet.
         _log.warning("the tier of a top-up is not there", order=order.id.hex, tier=tier_id.hex)
+
+
+async def give_extras(
+    tx: Transaction, order: TopUpOrder, card: Card, *, source_id: UUID, now: datetime
+) -> None:
+    """Give the coupons and the benefits that come with the order, as it promised them (TOP-3)."""
+    gifts = terms.gifts(order.terms)
+    if gifts:
+        holder = (await members.by_ids(tx, [card.member_id]))[card.member_id]
+        await coupons.give(
+            tx, member=holder, gifts=gifts, cause_kind=CAUSE, cause_id=source_id,
+            group_id=order.group_id, store_id=order.store_id, now=now,
+        )  # fmt: skip
+    ends_at = terms.benefits_end_at(order.terms, at=now)
+    for benefit_id in terms.benefit_ids(order.terms):
+        await benefits.grant(
+            tx, card=card, benefit_id=benefit_id, source=BenefitSource.TOP_UP,
+            source_id=source_id, starts_at=now, ends_at=ends_at, now=now,
+        )  # fmt: skip
 
 
 async def hold(tx: Transaction, order_id: UUID) -> Held:

@@ -12,6 +12,7 @@ from sqlmodel import col, func, select, update
 from app.core.db import Transaction, changed_copy, statement
 from app.core.errors import BadInput, DomainError
 from app.core.texts import checked_text
+from app.models.benefits import BenefitSource
 from app.models.cards import CardStatus
 from app.models.ledger import AccountKind, Lot, LotMovement, Posting, PostingKind, SystemAccount
 from app.models.payments import Payment, PaymentPurpose, PaymentRefund, PaymentStatus, RefundRoute
@@ -19,9 +20,19 @@ from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.models.tiers import GrantSource
 from app.models.top_ups import TopUpOrder, TopUpState
-from app.services import audit, ledger, organisation, payments, requests, rollbacks, tiers
+from app.services import (
+    audit,
+    benefits,
+    coupons,
+    ledger,
+    organisation,
+    payments,
+    requests,
+    rollbacks,
+    tiers,
+)
 from app.services.actors import Actor
-from app.services.top_ups import orders
+from app.services.top_ups import orders, terms
 from app.services.top_ups.orders import Held, TopUpNotFound
 
 CAUSE = "top_up_refund"
@@ -115,6 +126,14 @@ class BalanceHasMoved(DomainError):
         super().__init__("A part of this top-up has been used: pay it out at the counter.")
 
 
+class GiftUsed(DomainError):
+    """A coupon that came with the top-up was used, so that not all of it can go back (TOP-7)."""
+
+    def __init__(self, used: int) -> None:
+        self.used = used
+        super().__init__("A coupon that came with this top-up was used: pay it out at the counter.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """How a top-up shall go back, and why; offline also by which method it is paid out."""
@@ -142,10 +161,11 @@ async def refund(
 ) -> Refunded:
     """Give the whole of a top-up back; what it brought leaves the card at once (TOP-7).
 
-    By the original route only what never moved; the provider sends it after the commit. Offline
-    takes the cash, bonus and points; what was spent of these becomes a debt. Raises
-    `TopUpNotFound`, `TopUpNotRefundable`, `NoOriginalRoute`, `BalanceHasMoved`, `NotEnoughValue`,
-    `PaymentMethodUnknown`, `BalanceTooLarge`, `RequestKeyReused`.
+    By the original route only what never moved and whose coupons are unused; the provider sends it
+    after the commit. Offline takes the cash, bonus and points; what was spent of these becomes a
+    debt, and coupons that were used stay used. Raises `TopUpNotFound`, `TopUpNotRefundable`,
+    `NoOriginalRoute`, `BalanceHasMoved`, `GiftUsed`, `NotEnoughValue`, `PaymentMethodUnknown`,
+    `BalanceTooLarge`, `RequestKeyReused`.
     """
     reason = checked_text("reason", wish.reason, at_most=REASON_CHARS_MAX)
     is_offline = wish.route is RefundRoute.OFFLINE
@@ -182,6 +202,9 @@ async def refund(
     else:
         payment = await _way_back(tx, held.order, brought)
         await payments.send_back(tx, payment=payment, reason=reason, now=now)
+    used = await _take_extras_back(tx, held, brought, now)
+    if used and not is_offline:
+        raise GiftUsed(used)
     await _take_back(tx, held, header=header, needs_cash=True)
     order = await _refunded(tx, held, route=wish.route, method_id=method_id, reason=reason, now=now)
     await audit.record(
@@ -228,6 +251,7 @@ async def went_back_after_all(
     if order.state is TopUpState.CREDITED:
         brought = await _brought(tx, order)
         header = _header(held, brought, AFTER_ALL_CAUSE, refund.id, PrincipalKind.SYSTEM, None, now)
+        await _take_extras_back(tx, held, brought, now)
         await _take_back(tx, held, header=header, needs_cash=False)
         await _refunded(
             tx, held, route=RefundRoute.ORIGINAL, method_id=None, reason=refund.reason, now=now
@@ -291,6 +315,21 @@ async def _take_back(
         )
 
 
+async def _take_extras_back(tx: Transaction, held: Held, brought: Posting, now: datetime) -> int:
+    """Withdraw what is unused of the coupons that came with the order, and end its benefits; how
+    many coupons were used.
+    """
+    order, used = held.order, 0
+    if not terms.gifts(order.terms) and not terms.benefit_ids(order.terms):
+        return used
+    # They came with the order, or again when an earlier refund of it was undone.
+    for source_id in (order.id, *await tx.all(refunds_of, origin_id=brought.id)):
+        taken = await coupons.take_back(tx, cause_kind=orders.CAUSE, cause_id=source_id, now=now)
+        used += taken.used
+        await benefits.end_grants(tx, source=BenefitSource.TOP_UP, source_id=source_id, now=now)
+    return used
+
+
 async def _give_again(tx: Transaction, held: Held, now: datetime) -> None:
     """Return what a refund took to the very lots it was taken from."""
     order = held.order
@@ -319,6 +358,7 @@ async def _give_again(tx: Transaction, held: Held, now: datetime) -> None:
         ],
     )
     await orders.grant_tier(tx, order, held.card, source_id=took_id, now=now)
+    await orders.give_extras(tx, order, held.card, source_id=took_id, now=now)
 
 
 async def _refunded(

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from app.core.points_expiry import local_day, start_of_day
 from app.models.top_ups import TopUpPlan
+from app.services import coupons
 from app.services.top_ups import rules
 
 Terms = dict[str, Any]
@@ -22,12 +23,17 @@ NO_TERMS: Terms = {
     "bonus_valid_days": None,
     "granted_tier_id": None,
     "granted_months": None,
+    "gifts": [],
+    "benefit_ids": [],
+    "benefit_days": None,
 }
 """Those of value that comes without a plan."""
 
 
-def of_plan(plan: TopUpPlan) -> Terms:
-    """The terms of an order made by the plan now (TOP-3, TOP-4)."""
+def of_plan(plan: TopUpPlan, *, is_first: bool) -> Terms:
+    """The terms of an order made by the plan now; a member's first top-up brings more gifts
+    (TOP-3, TOP-4).
+    """
     return {
         "items": plan.spending_items,
         "node_ids": plan.spending_node_ids,
@@ -36,6 +42,9 @@ def of_plan(plan: TopUpPlan) -> Terms:
         "bonus_valid_days": plan.bonus_valid_days,
         "granted_tier_id": None if plan.granted_tier_id is None else str(plan.granted_tier_id),
         "granted_months": plan.granted_months,
+        "gifts": [*plan.gifts, *(plan.first_gifts if is_first else [])],
+        "benefit_ids": plan.benefit_ids,
+        "benefit_days": plan.benefit_days,
     }
 
 
@@ -43,6 +52,22 @@ def granted_tier_id(terms: Terms) -> UUID | None:
     """The tier that comes with the top-up."""
     given = terms["granted_tier_id"]
     return None if given is None else UUID(given)
+
+
+def gifts(terms: Terms) -> list[coupons.Gift]:
+    """The coupons that come with the top-up. Orders of before there were any do not say so."""
+    return [coupons.Gift.from_document(each) for each in terms.get("gifts", ())]
+
+
+def benefit_ids(terms: Terms) -> list[UUID]:
+    """The benefits that come with it."""
+    return [UUID(each) for each in terms.get("benefit_ids", ())]
+
+
+def benefits_end_at(terms: Terms, *, at: datetime) -> datetime | None:
+    """Until when these stay; None is for good."""
+    days = terms.get("benefit_days")
+    return None if days is None else at + timedelta(days=days)
 
 
 def cash_restriction(terms: Terms, *, amount: int, at: datetime, zone: ZoneInfo) -> Terms | None:

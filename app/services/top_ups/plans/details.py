@@ -16,8 +16,9 @@ from app.core.texts import checked_paragraphs, checked_text
 from app.models.cards import Scheme, Tier
 from app.models.organisation import Node
 from app.models.top_ups import TopUpPlanKind
-from app.services import organisation
+from app.services import benefits, coupons, organisation
 from app.services.actors import is_under
+from app.services.coupons import Gift
 from app.services.scopes import ScopeRules
 from app.services.top_ups import rules
 from app.services.top_ups.plans.steps import AnyStep, require_steps, to_json
@@ -31,6 +32,8 @@ STOCK_MAX = 1_000_000_000
 LIMIT_PER_MEMBER_MAX = 10_000
 GRANTED_MONTHS_MAX = 1_200
 BONUS_VALID_DAYS_MAX = 36_500
+BENEFIT_DAYS_MAX = 36_500
+BENEFITS_MAX = 20
 SPENDING_ITEMS_MAX = 500
 SPENDING_NODES_MAX = 500
 ITEM_CHARS_MAX = 64
@@ -61,6 +64,10 @@ class PlanDetails:
     first_only: bool = False
     first_bonus_bp: int = 0
     first_points_bp: int = 0
+    gifts: tuple[Gift, ...] = ()
+    first_gifts: tuple[Gift, ...] = ()
+    benefit_ids: tuple[UUID, ...] = ()
+    benefit_days: int | None = None
     granted_tier_id: UUID | None = None
     granted_months: int | None = None
     limit_per_member: int | None = None
@@ -85,18 +92,23 @@ async def columns_of(
 ) -> dict[str, Any]:
     """What a plan's `COLUMNS` hold, checked; the scope is left to `scopes`.
 
-    Raises `BadInput`, `GrantedTierUnknown`, and `NodeNotFound` for a spending node elsewhere.
+    Raises `BadInput`, `GrantedTierUnknown`, `CouponTemplateNotFound`, `CouponPackNotFound`,
+    `BenefitNotFound`, and `NodeNotFound` for a spending node elsewhere.
     """
     require_steps(kind, details.steps)
     _require_numbers(details)
     _require_kind(kind, details)
     await _require_tier(tx, perspective, currency, details)
     await _require_nodes(tx, perspective, details.spending_node_ids)
+    await _require_extras(tx, perspective, details)
     columns: dict[str, Any] = {name: getattr(details, name) for name in COLUMNS}
     node_ids = details.spending_node_ids
     return columns | {
         "name": checked_text("name", details.name, at_most=NAME_CHARS_MAX),
         "steps": to_json(details.steps),
+        "gifts": [gift.document() for gift in details.gifts],
+        "first_gifts": [gift.document() for gift in details.first_gifts],
+        "benefit_ids": [str(benefit_id) for benefit_id in details.benefit_ids],
         "spending_items": _items(details.spending_items),
         "spending_node_ids": None if node_ids is None else _unlike(str(i) for i in node_ids),
         "agreement": _paragraphs("agreement", details.agreement, AGREEMENT_CHARS_MAX),
@@ -116,12 +128,15 @@ def _require_numbers(details: PlanDetails) -> None:
         ("limitPerMember", details.limit_per_member, 1, LIMIT_PER_MEMBER_MAX),
         ("grantedMonths", details.granted_months, 1, GRANTED_MONTHS_MAX),
         ("bonusValidDays", details.bonus_valid_days, 1, BONUS_VALID_DAYS_MAX),
+        ("benefitDays", details.benefit_days, 1, BENEFIT_DAYS_MAX),
         ("sameDayShareBasisPoints", details.same_day_share_bp, 0, BASIS_POINTS),
         ("triggerAmount", details.trigger_amount, 1, rules.AMOUNT_MAX),
     ):
         _require_between(name, value, least, most)
     if details.granted_months is not None and details.granted_tier_id is None:
         raise BadInput("grantedMonths needs grantedTierId.")
+    if details.benefit_days is not None and not details.benefit_ids:
+        raise BadInput("benefitDays needs benefitIds.")
 
 
 def _require_kind(kind: TopUpPlanKind, details: PlanDetails) -> None:
@@ -172,6 +187,18 @@ async def _require_nodes(
         node = found.get(node_id)
         if node is None or not is_under(node, perspective.kind, perspective.id):
             raise organisation.NodeNotFound
+
+
+async def _require_extras(tx: Transaction, perspective: Node, details: PlanDetails) -> None:
+    """Raise unless a plan of this perspective can bring these coupons and benefits."""
+    gifts = [*details.gifts, *details.first_gifts]
+    if gifts:
+        await coupons.require_gifts(tx, perspective=perspective, gifts=gifts)
+    number = len(details.benefit_ids)
+    if number > BENEFITS_MAX or len(set(details.benefit_ids)) < number:
+        raise BadInput(f"benefitIds must hold at most {BENEFITS_MAX}, each once.")
+    if number:
+        await benefits.require(tx, perspective=perspective, benefit_ids=details.benefit_ids)
 
 
 def _items(items: tuple[str, ...] | None) -> list[str] | None:
