@@ -271,6 +271,19 @@ class TopUpPending(Problem):
         return cls(message=str(error), until=error.until)
 
 
+@strawberry.type(description="An order of something else than a top-up waits for its payment.")
+class OrderPending(Problem):
+    until: datetime | None = strawberry.field(description="When it runs out by itself, if ever.")
+
+    @classmethod
+    def of(cls, error: privacy.OrderPending) -> Self:
+        return cls(message=str(error), until=error.until)
+
+
+@strawberry.type(description="Something redeemed in the mall has not been handed over or sent.")
+class RedemptionAwaited(Problem): ...
+
+
 @strawberry.type(description="A group can have 48 custom attributes.")
 class TooManyAttributes(Problem): ...
 
@@ -419,7 +432,14 @@ MemberUpdateResult = Annotated[
     strawberry.union("MemberUpdateResult", description="The member now, or why nothing changed."),
 ]
 MemberCloseResult = Annotated[
-    MemberClosed | BalanceLeft | BillOpen | TopUpPending | RequestKeyReused | SignInAgain,
+    MemberClosed
+    | BalanceLeft
+    | BillOpen
+    | TopUpPending
+    | OrderPending
+    | RedemptionAwaited
+    | RequestKeyReused
+    | SignInAgain,
     strawberry.union("MemberCloseResult", description="That it is closed, or why not."),
 ]
 
@@ -432,4 +452,6 @@ HANDLERS = [
     shown_as(BalanceLeft, privacy.BalanceLeft),
     shown_as(BillOpen, privacy.BillOpen),
     shown_as(TopUpPending, privacy.TopUpPending),
+    shown_as(OrderPending, privacy.OrderPending),
+    shown_as(RedemptionAwaited, privacy.RedemptionAwaited),
 ]

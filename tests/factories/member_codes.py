@@ -30,9 +30,9 @@ async def freeze(tx: Transaction, card: Card, status: CardStatus) -> None:
     )
 
 
-def pixels_of(png: bytes) -> list[list[int]]:
+def pixels_of(png: bytes, side: int = 290) -> list[list[int]]:
     width, height, rows, _ = Reader(bytes=png).asDirect()
-    assert (width, height) == (290, 290)
+    assert (width, height) == (side, side)
     return [[pixel * 255 for pixel in row] for row in rows]
 
 

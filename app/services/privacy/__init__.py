@@ -8,6 +8,8 @@ from app.services.privacy.closing import (
     Balance,
     BalanceLeft,
     BillOpen,
+    OrderPending,
+    RedemptionAwaited,
     TopUpPending,
     close,
 )
@@ -18,6 +20,8 @@ __all__ = [
     "Balance",
     "BalanceLeft",
     "BillOpen",
+    "OrderPending",
+    "RedemptionAwaited",
     "TopUpPending",
     "close",
     "export",

@@ -13,12 +13,14 @@ from app.models.cards import Card, CardStatus
 from app.models.identities import Identity
 from app.models.ledger import AccountKind, PostingKind, SystemAccount
 from app.models.members import Member, MemberStatus, MemberTag
+from app.models.orders import Order, OrderState
 from app.models.sessions import PrincipalKind, Session
 from app.models.spendings import Spending, SpendingState
 from app.models.top_ups import TopUpOrder, TopUpState
 from app.services import files, ledger, members, requests, sessions
 from app.services.members import Bearer
 from app.services.merges.merging import lock_cards
+from app.services.points_mall import fulfilling
 
 VALUE = (AccountKind.CASH, AccountKind.BONUS, AccountKind.POINTS)
 """What a member gives up by closing an account. Growth buys nothing, so it holds nobody back."""
@@ -38,6 +40,13 @@ pending_top_up = statement(
     .order_by(col(TopUpOrder.expires_at).desc())
     .limit(1),
     into=TopUpOrder,
+)
+pending_order = statement(
+    select(Order)
+    .where(col(Order.member_id).in_(members.own_records), col(Order.state) == OrderState.PENDING)
+    .order_by(col(Order.expires_at).desc())
+    .limit(1),
+    into=Order,
 )
 remove_identities = statement(
     delete(Identity).where(col(Identity.member_id) == bindparam("member_id"))
@@ -125,6 +134,21 @@ class TopUpPending(DomainError):
         super().__init__("A top-up of yours waits to be paid. Cancel it first, or let it run out.")
 
 
+class OrderPending(DomainError):
+    """The same of an order of anything else."""
+
+    def __init__(self, until: datetime | None) -> None:
+        self.until = until
+        super().__init__("An order of yours waits to be paid. Cancel it first, or let it run out.")
+
+
+class RedemptionAwaited(DomainError):
+    """Something that was redeemed in the mall has not left us: nobody would know whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__("Something you redeemed waits for you. Fetch it first, or call it off.")
+
+
 async def close(
     tx: Transaction, *, bearer: Bearer, request_key: str, forfeit_balances: bool, now: datetime
 ) -> Member:
@@ -132,7 +156,8 @@ async def close(
 
     The ledger keeps its rows, which name nobody any more; whoever had this phone can register
     afresh. Raises `BalanceLeft` unless the member gives the value up and owes nothing,
-    `BillOpen`, `TopUpPending`, `RequestKeyReused`, `SignInAgain`.
+    `BillOpen`, `TopUpPending`, `OrderPending`, `RedemptionAwaited`, `RequestKeyReused`,
+    `SignInAgain`.
     """
     member = await members.living(tx, bearer.member_id)
     request = requests.Request(
@@ -150,6 +175,10 @@ async def close(
         raise BillOpen(authorised.expires_at)
     if pending := await tx.one(pending_top_up, member_id=member.id):
         raise TopUpPending(pending.expires_at)
+    if order := await tx.one(pending_order, member_id=member.id):
+        raise OrderPending(order.expires_at)
+    if await fulfilling.is_awaited(tx, member_id=member.id):
+        raise RedemptionAwaited
     left = await _expire_value(tx, held, member, now)
     refusal = BalanceLeft(left)
     if refusal.owes or (left and not forfeit_balances):
@@ -160,6 +189,7 @@ async def close(
     await tx.changed(remove_notices, member_id=member.id)
     await tx.changed(forget_events, member_id=member.id)
     await files.forget_of_member(tx, member_id=member.id, now=now)
+    await fulfilling.forget(tx, member_id=member.id)
     await tx.changed(empty_records, member_id=member.id, nothing={})
     await tx.changed(mark_closed, member_id=member.id, at=now)
     await tx.changed(empty_devices, member_id=member.id)

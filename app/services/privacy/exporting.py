@@ -16,7 +16,9 @@ from app.models.compliance import RealName
 from app.models.identities import Merge
 from app.models.ledger import Entry, Lot, Posting, PostingKind
 from app.models.members import Consent, Member
+from app.models.orders import Order
 from app.models.payments import Payment, PaymentPurpose, PaymentRefund
+from app.models.points_mall import Fulfilment
 from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
 from app.models.sessions import Session
 from app.models.spendings import Spending, SpendingRefund
@@ -46,6 +48,8 @@ real_names = _newest(RealName, col(RealName.member_id), "member_ids")
 events_told = _newest(MemberEvent, col(MemberEvent.member_id), "member_ids")
 event_earnings = _newest(EventEarning, col(EventEarning.event_id), "event_ids")
 notices_written = _newest(Notice, col(Notice.member_id), "member_ids")
+orders_made = _newest(Order, col(Order.member_id), "member_ids")
+redeemed_things = _newest(Fulfilment, col(Fulfilment.member_id), "member_ids")
 purchases_made = _newest(Purchase, col(Purchase.card_id), "card_ids")
 lines_bought = _newest(PurchaseLine, col(PurchaseLine.purchase_id), "purchase_ids")
 payments_made = _newest(PurchasePayment, col(PurchasePayment.purchase_id), "purchase_ids")
@@ -159,6 +163,16 @@ async def _about_the_person(
         ),
         "notices": _shown(
             await tx.all(notices_written, **by_member), "kind details created_at read_at"
+        ),
+        "orders": _shown(
+            await tx.all(orders_made, **by_member),
+            "id kind title quantity card_id channel store_id currency amount points state"
+            " created_at paid_at ended_at refunded_amount refund_reason",
+        ),
+        "redeemedThings": _shown(
+            await tx.all(redeemed_things, **by_member),
+            "order_id way state store_id recipient carrier tracking_number created_at ready_at"
+            " shipped_at ended_at",
         ),
     }
 
