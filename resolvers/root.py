@@ -16,6 +16,7 @@ from resolvers.admin import campaigns as admin_campaigns
 from resolvers.admin import cards as admin_cards
 from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
+from resolvers.admin import gift_cards as admin_gift_cards
 from resolvers.admin import jobs as admin_jobs
 from resolvers.admin import member_codes as admin_member_codes
 from resolvers.admin import members as admin_members
@@ -41,6 +42,7 @@ from resolvers.admin import top_ups as admin_top_ups
 from resolvers.member import behaviour as member_behaviour
 from resolvers.member import benefits as member_benefits
 from resolvers.member import cards as member_cards
+from resolvers.member import gift_cards as member_gift_cards
 from resolvers.member import identities as member_identities
 from resolvers.member import live as member_live
 from resolvers.member import member_codes as member_member_codes
@@ -65,6 +67,7 @@ from schema import (
     compliance,
     consumption,
     coupons,
+    gift_cards,
     identities,
     jobs,
     ledger,
@@ -103,6 +106,7 @@ MEMBER = (
     member_behaviour,
     member_benefits,
     member_cards,
+    member_gift_cards,
     member_identities,
     member_live,
     member_member_codes,
@@ -129,6 +133,7 @@ ADMIN = (
     admin_cards,
     admin_compliance,
     admin_consumption,
+    admin_gift_cards,
     admin_jobs,
     admin_member_codes,
     admin_members,
@@ -163,6 +168,7 @@ HANDLERS = [
         compliance,
         consumption,
         coupons,
+        gift_cards,
         identities,
         jobs,
         ledger,

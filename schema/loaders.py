@@ -13,6 +13,7 @@ from app.models.campaigns import Campaign
 from app.models.cards import Card, Scheme, Tier
 from app.models.coupons import CouponTerms
 from app.models.files import File
+from app.models.gift_cards import GiftCard, GiftCardGift, GiftCardProduct
 from app.models.identities import Identity
 from app.models.ledger import Account
 from app.models.members import AttributeDefinition, Consent, Member, Tag
@@ -50,6 +51,7 @@ from app.services.actors import Actor
 from app.services.benefits import Held
 from app.services.coupons import terms
 from app.services.coupons.giving import Portion
+from app.services.gift_cards import gifts, holding, products
 from app.services.ledger import Line, Scope
 from app.services.packages import agreements
 from app.services.packages.agreements import Acceptance
@@ -127,6 +129,16 @@ class Loaders:
             self._gift_portions
         )
 
+        self.gift_card: DataLoader[UUID, GiftCard] = DataLoader(self._gift_cards)
+        self.gift_card_balance: DataLoader[UUID, holding.Balance] = DataLoader(
+            self._gift_card_balances
+        )
+        self.gift_card_product: DataLoader[UUID, GiftCardProduct] = DataLoader(
+            self._gift_card_products
+        )
+        self.gift: DataLoader[UUID, GiftCardGift] = DataLoader(self._gifts)
+        self.gift_of_card: DataLoader[UUID, GiftCardGift | None] = DataLoader(self._gifts_of_cards)
+
         self.node: DataLoader[UUID, Node] = DataLoader(self._nodes)
         self.image: DataLoader[UUID, File] = DataLoader(self._images)
 
@@ -191,6 +203,26 @@ class Loaders:
 
     async def _gift_portions(self, gifts: list[coupons.Gift]) -> list[list[Portion]]:
         return await self.database.read(coupons.portions_of_each, gifts)
+
+    async def _gift_cards(self, ids: list[UUID]) -> list[GiftCard]:
+        found = await self.database.read(holding.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _gift_card_balances(self, ids: list[UUID]) -> list[holding.Balance]:
+        found = await self.database.read(holding.balances, ids)
+        return [found[i] for i in ids]
+
+    async def _gift_card_products(self, ids: list[UUID]) -> list[GiftCardProduct]:
+        found = await self.database.read(products.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _gifts(self, ids: list[UUID]) -> list[GiftCardGift]:
+        found = await self.database.read(gifts.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _gifts_of_cards(self, ids: list[UUID]) -> list[GiftCardGift | None]:
+        found = await self.database.read(gifts.by_card, ids)
+        return [found.get(i) for i in ids]
 
     async def _nodes(self, ids: list[UUID]) -> list[Node]:
         found = await self.database.read(organisation.nodes, ids)

@@ -10,7 +10,9 @@ import strawberry
 from app.core.ids import type_id
 from app.models import behaviour as rows
 from app.services import notices
+from schema.context import Info
 from schema.enums import describe
+from schema.gift_cards.cards import GiftCardGift
 from schema.pages import Connection
 from schema.problems import Problem, shown_as
 from schema.scalars import Long
@@ -21,6 +23,10 @@ class NoticeKind(StrEnum):
 
     POINTS_EXPIRING = "POINTS_EXPIRING"
     PACKAGE_ENDING = "PACKAGE_ENDING"
+    GIFT_READY = "GIFT_READY"
+    GIFT_RECEIVED = "GIFT_RECEIVED"
+    GIFT_CLAIMED = "GIFT_CLAIMED"
+    GIFT_RETURNED = "GIFT_RETURNED"
 
 
 describe(
@@ -29,6 +35,10 @@ describe(
     {
         "POINTS_EXPIRING": "Points expire soon: see `pointsExpiring`.",
         "PACKAGE_ENDING": "A package ends soon: see `packageEnding`.",
+        "GIFT_READY": "A gift card the member gives can be claimed: see `gift`.",
+        "GIFT_RECEIVED": "Somebody gives the member a gift card: see `gift`.",
+        "GIFT_CLAIMED": "A gift card the member gave was claimed: see `gift`.",
+        "GIFT_RETURNED": "Nobody claimed a gift card in time: it is back, see `gift`.",
     },
 )
 
@@ -67,6 +77,8 @@ class Notice:
         description="What a notice of kind PACKAGE_ENDING says; null for others."
     )
 
+    row: strawberry.Private[rows.Notice]
+
     @classmethod
     def of(cls, row: rows.Notice) -> Self:
         kind = NoticeKind(row.kind)
@@ -77,7 +89,17 @@ class Notice:
             read_at=row.read_at,
             points_expiring=_points_expiring(row) if kind is NoticeKind.POINTS_EXPIRING else None,
             package_ending=_package_ending(row) if kind is NoticeKind.PACKAGE_ENDING else None,
+            row=row,
         )
+
+    @strawberry.field(
+        description="The gift card that a notice of a kind GIFT_… is about; null for others."
+    )
+    async def gift(self, info: Info) -> GiftCardGift | None:
+        if "gift_id" not in self.row.details:
+            return None
+        gift_id = UUID(self.row.details["gift_id"])
+        return GiftCardGift.of(await info.context.loaders.gift.load(gift_id))
 
 
 def _package_ending(row: rows.Notice) -> PackageEnding:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from schema.gift_cards.problems import GiftCardNotRefundable, GiftCardNotWhole
 from schema.orders import (
     NoOriginalRoute,
     OrderNotFound,
@@ -20,6 +21,8 @@ OrderRefundResult = Annotated[
     | OrderNotFound
     | OrderNotRefundable
     | NoOriginalRoute
+    | GiftCardNotRefundable
+    | GiftCardNotWhole
     | FulfilmentNotOpen
     | RedemptionUsed
     | PaymentMethodUnknown

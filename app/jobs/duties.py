@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.db import Transaction
 from app.services import files, ledger, member_records, shop, spendings, tiers
+from app.services.gift_cards import gifts
 from app.services.packages import owning
 from app.services.top_ups import orders, smart
 
@@ -71,6 +72,16 @@ async def forget_files(tx: Transaction, *, now: datetime) -> int:
     return await files.forget_unused(tx, now=now)
 
 
+async def deliver_gifts(tx: Transaction, *, now: datetime) -> int:
+    """Gift cards whose day has come (GFT-3)."""
+    return await gifts.deliver_due(tx, now=now)
+
+
+async def return_gifts(tx: Transaction, *, now: datetime) -> int:
+    """Gift cards that nobody claimed in time (GFT-3)."""
+    return await gifts.return_unclaimed(tx, now=now)
+
+
 DUTIES: tuple[Duty, ...] = (
     expire_lots,
     begin_packages,
@@ -81,6 +92,8 @@ DUTIES: tuple[Duty, ...] = (
     cancel_top_ups,
     cancel_orders,
     release_quotes,
+    deliver_gifts,
+    return_gifts,
     forget_files,
     index_names,
 )

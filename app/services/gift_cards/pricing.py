@@ -82,7 +82,8 @@ class Pricing:
     def documents(self) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """For a product to keep: denominations, custom amount."""
         custom = self.custom_amount
-        return [asdict(each) for each in self.denominations], custom and asdict(custom)
+        kept = [asdict(each) for each in self.denominations]
+        return kept, None if custom is None else asdict(custom)
 
     def price_of(self, face: int) -> int:
         """What a card of this value costs; raises `GiftCardAmountNotOffered`."""
