@@ -30,6 +30,7 @@ from tests.factories.cards import Counter
 from tests.factories.coupons import a_template
 from tests.factories.ledger import nothing_moves
 from tests.factories.reading import every
+from tests.factories.staff import Employee
 
 PACKAGE = """fragment package on Package { id name tag description currency state version
   perspective { name } scope { channels forStudents } cover { width } icon { width }
@@ -177,7 +178,15 @@ async def sold(counter: Counter, package: Any, price: int = 199_00, /, **more: A
     return answer["order"]
 
 
-async def refund(counter: Counter, order_id: str, /, route: str = "OFFLINE", **more: Any) -> Any:
+async def refund(
+    counter: Counter,
+    order_id: str,
+    /,
+    route: str = "OFFLINE",
+    *,
+    who: Employee | None = None,
+    **more: Any,
+) -> Any:
     """Give an order back; what the mutation answers."""
     asked: dict[str, Any] = {
         "id": order_id,
@@ -186,7 +195,7 @@ async def refund(counter: Counter, order_id: str, /, route: str = "OFFLINE", **m
         "methodCode": "cash" if route == "OFFLINE" else None,
         "requestKey": new_id().hex,
     }
-    return await counter.as_staff(REFUND, input=asked | more)
+    return await counter.as_staff(REFUND, who=who, input=asked | more)
 
 
 async def mine(counter: Counter, /, **more: Any) -> list[Any]:
