@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 import strawberry
 
+from app.models.top_ups import TopUpPlan
 from app.services.top_ups import smart
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.compliance import (
@@ -15,6 +16,7 @@ from schema.compliance import (
     RealNameNeeded,
     TransferNeeded,
 )
+from schema.coupons import Gift
 from schema.ledger import BalanceTooLarge
 from schema.organisation import NodeNotFound, TerminalNotFound
 from schema.payments import PayerUnknown, PaymentScene, PaymentUnavailable
@@ -23,7 +25,7 @@ from schema.purchases import PaymentMethodUnknown, WrongCurrency
 from schema.requests import RequestKeyReused
 from schema.scalars import Long, Money, MoneyInput
 from schema.schemes import NotAtThisStore
-from schema.top_up_plans import SoldOut, plan_id_of
+from schema.top_up_plans import SoldOut, gifts_shown, plan_id_of
 from schema.top_ups import (
     MethodCannotTopUp,
     TooManyOpenTopUps,
@@ -37,13 +39,18 @@ class SmartTopUpOffer:
     amount: Money = strawberry.field(description="What to pay.")
     bonus: Money = strawberry.field(description="What comes on top.")
     points: Long = strawberry.field(description="The points that come with it.")
+    gifts: list[Gift] = strawberry.field(
+        description="The coupons and packs that come with it, a first top-up's included."
+    )
 
     @classmethod
-    def of(cls, offer: dict[str, Any], currency: str) -> Self:
+    def of(cls, offer: dict[str, Any], plan: TopUpPlan) -> Self:
+        first = plan.first_gifts if offer["is_first"] else []
         return cls(
-            amount=Money.of(offer["amount"], currency),
-            bonus=Money.of(offer["bonus"], currency),
+            amount=Money.of(offer["amount"], plan.currency),
+            bonus=Money.of(offer["bonus"], plan.currency),
             points=Long(offer["points"]),
+            gifts=gifts_shown([*plan.gifts, *first]),
         )
 
 
@@ -72,7 +79,7 @@ class SmartTopUpQuote:
             agreement=plan.agreement,
             bill=Money.of(row.bill_amount, row.currency),
             shortage=Money.of(row.shortage, row.currency),
-            offers=[SmartTopUpOffer.of(offer, row.currency) for offer in row.offers],
+            offers=[SmartTopUpOffer.of(offer, plan) for offer in row.offers],
             expires_at=row.expires_at,
         )
 

@@ -46,7 +46,7 @@ from tests.factories.cards import Counter, a_scheme, a_tier, counter, the_card
 from tests.factories.files import an_image
 from tests.factories.races import beside, call
 from tests.factories.scopes import a_tag
-from tests.factories.spendings import bring
+from tests.factories.spendings import Payer, bring, merged_away
 from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio
@@ -673,3 +673,22 @@ async def test_ben_1_an_extension_prolongs_a_card_once_and_goes_as_far_as_it_is_
     later = ends_at + timedelta(days=5)
     assert await end(second, later) == 1
     assert await expiry() == later
+    # Of a card that was merged since, the days were its own; what it was given is the other's.
+    await expiry(ends_at)
+    merged = new_id()
+    await till.database.run(
+        grant, card_id=till.card_id, benefit=made, source_id=merged, now=till.now
+    )
+    payer = Payer(till, till.shop.scheme, till.shop.card)
+    into = await merged_away(payer)
+    card = await till.as_staff(OF_CARD, id=type_id("card", into.id))
+    assert [each["extendedDays"] for each in card["benefits"]] == [0, 30, 30, 0]
+    lives_until = (await till.database.read(the_card, into.id)).expires_at
+    assert await end(merged, till.now) == 1
+    assert (await expiry(), (await till.database.read(the_card, into.id)).expires_at) == (
+        ends_at,
+        lives_until,
+    )
+    card = await till.as_staff(OF_CARD, id=type_id("card", into.id))
+    # What ended five days after the card's end is held until then.
+    assert [each["extendedDays"] for each in card["benefits"]] == [0, 30, 0]

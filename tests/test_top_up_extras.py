@@ -31,6 +31,9 @@ GIFTS = "query ($id: ID!) { topUp(id: $id) { gifts { count } } }"
 GIFT_USED = """mutation ($input: TopUpRefundInput!) { topUpRefund(input: $input) { __typename
   ... on GiftUsed { used } } }"""
 
+SMART = """mutation ($input: SmartTopUpQuoteAtTerminalInput!) { smartTopUpQuote(input: $input) {
+  ... on SmartTopUpQuote { offers { gifts { count } } } } }"""
+
 coupons_held = statement(select(Coupon).order_by(col(Coupon.id)), into=Coupon)
 use_one = statement(
     update(Coupon).where(col(Coupon.id) == bindparam("coupon_id")).values(state=CouponState.USED)
@@ -220,7 +223,13 @@ async def test_top_5_a_smart_top_up_brings_its_plans_gifts(shop: Checkout, extra
             set_expiry, card_id=shop.shop.card.id, new_expires_at=shop.clock.now.replace(year=2090)
         )
     )
-    for bill, number in ((50_00, 5), (100_00, 7)):  # the pack comes with the first alone
+    asked = {"terminalId": shop.terminal_id, "cardId": shop.card_id}
+    # The pack comes with the first alone.
+    for bill, number, gifts in ((50_00, 5, [2, 1]), (100_00, 7, [2])):
+        shown = await shop.as_staff(
+            SMART, input=asked | {"bill": {"amount": bill, "currency": "CNY"}}
+        )
+        assert [each["count"] for each in shown["offers"][0]["gifts"]] == gifts
         quoted = await quote_at_till(shop, bill)
         answer = await sell_smart(shop, quoted["token"])
         assert answer["__typename"] == "TopUpSold", answer

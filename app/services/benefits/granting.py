@@ -138,12 +138,13 @@ async def end_grants(
     """Take back what a source gave to whatever card; how many benefits that were.
 
     Days that an extension brought go with it as far as they are unused: a card that lives by them
-    alone expires now, and one that expired meanwhile stays as it was. The caller holds the card.
+    alone expires now, and one that expired meanwhile stays as it was. They were those of the very
+    card that was prolonged, though it was merged since. The caller holds the card that lives.
     """
     ended = await tx.all(end_by_source, of_source_id=source_id, of_source=source, at=now)
     for each in ended:
         if each.extended_days:
-            card = await cards.locked(tx, await cards.living(tx, each.card_id))
+            card = (await cards.cards(tx, [each.card_id]))[each.card_id]
             if card.expires_at is not None and card.expires_at > now:
                 left = card.expires_at - timedelta(days=each.extended_days)
                 await tx.changed(set_expiry, card_id=card.id, new_expires_at=max(left, now))
