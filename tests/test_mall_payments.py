@@ -37,7 +37,8 @@ pytestmark = pytest.mark.anyio
 
 PRICE = {"amount": 9_90, "currency": "CNY"}
 CLOSE = """mutation ($key: String!) {
-  memberClose(input: {requestKey: $key, forfeitBalances: true}) { __typename ... on OrderPending { until } } }"""
+  memberClose(input: {requestKey: $key, forfeitBalances: true}) { __typename
+    ... on OrderPending { until } } }"""
 EXPORT = "{ memberExport }"
 MALL = """query ($id: ID) { mall(perspectiveId: $id) { perspectiveId title
   links { target url page svgUrl pngUrl } } }"""
