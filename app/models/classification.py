@@ -21,6 +21,7 @@ E, I, P = Sensitivity.ENCRYPTED, Sensitivity.INDEXED, Sensitivity.PERSONAL  # no
 SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
     "coupons": {"code": E, "code_index": I},
+    "gift_card_batch_cards": {"key": E},
     "gift_card_buyers": {
         "name": E,
         "phone": E,
@@ -117,7 +118,13 @@ PLAIN: dict[str, str] = {
     "growth",
     "files": "id group_id node_id kind state content_type bytes width height sha256 storage_key "
     "uploader_kind uploader_id created_at deleted_at",
+    "gift_card_batch_cards": "id batch_id position gift_card_id",
+    "gift_card_batches": "id group_id perspective_id product_id buyer_company invoice_number "
+    "payment_method_id currency face amount number_of_cards number_made terms state operator_id "
+    "created_at finished_at keys_exported_at keys_exported_by_id",
     "gift_card_buyers": "id order_id gift_card_id",
+    "gift_card_exports": "id group_id perspective_id kind filters number_of_rows operator_kind "
+    "operator_id exported_at",
     "gift_card_gifts": "id gift_card_id buyer_id state deliver_at expires_at claimed_by_id "
     "claimed_at ended_at",
     "gift_card_moves": "id group_id gift_card_id card_id currency cash bonus moved_at",

@@ -34,7 +34,8 @@ class Part(StrEnum):
 class Position(NamedTuple):
     """What one part of a scheme came to at both ends of a period."""
 
-    scheme_id: UUID
+    owner_id: UUID
+    """The scheme, or the gift card product."""
     part: Part
     opening: int
     closing: int
@@ -48,7 +49,7 @@ class Position(NamedTuple):
 class Movement(NamedTuple):
     """What postings of one kind brought to a part of a scheme, and what they took from it."""
 
-    scheme_id: UUID
+    owner_id: UUID
     part: Part
     kind: PostingKind
     store_id: UUID | None
@@ -86,7 +87,7 @@ class Flow:
         return sum(movement.net for movement in self.movements if movement.kind in wanted)
 
 
-def _sum(amount: Any, label: str) -> Any:
+def sum_of(amount: Any, label: str) -> Any:
     # PostgreSQL adds 64-bit integers up to a numeric.
     return cast(func.sum(amount), BigInteger).label(label)
 
@@ -132,7 +133,7 @@ def _positions(is_points: bool) -> Statement[Position]:
     is_before = col(Posting.recorded_at) < bindparam("starts_at")
     each = (
         _entries(
-            Posting.scheme_id,
+            col(Posting.scheme_id).label("owner_id"),
             Entry.account_id,
             func.sum(case((is_before, col(Entry.amount)), else_=0)).label("opening"),
             func.sum(Entry.amount).label("closing"),
@@ -146,29 +147,29 @@ def _positions(is_points: bool) -> Statement[Position]:
     holds, owes = and_(is_card, each.c.closing > 0), and_(is_card, each.c.closing < 0)
     part = _part(each.c.account_id, is_points)
     query = select(
-        each.c.scheme_id,
+        each.c.owner_id,
         part,
-        _sum(each.c.opening, "opening"),
-        _sum(each.c.closing, "closing"),
-        _sum(case((holds, 1), else_=0), "cards"),
-        _sum(case((holds, each.c.closing), else_=0), "on_cards"),
-        _sum(case((owes, -each.c.closing), else_=0), "owed"),
+        sum_of(each.c.opening, "opening"),
+        sum_of(each.c.closing, "closing"),
+        sum_of(case((holds, 1), else_=0), "cards"),
+        sum_of(case((holds, each.c.closing), else_=0), "on_cards"),
+        sum_of(case((owes, -each.c.closing), else_=0), "owed"),
     ).select_from(each)  # type: ignore[call-overload]  # SQLModel types up to four columns
     if not is_points:
         query = query.outerjoin(Account, _is_money(each.c.account_id))
-    return statement(query.group_by(each.c.scheme_id, "part"), into=Position)
+    return statement(query.group_by(each.c.owner_id, "part"), into=Position)
 
 
 def _movements(is_points: bool, by_store: bool) -> Statement[Movement]:
     amount = col(Entry.amount)
     store: Any = col(Posting.store_id) if by_store else null()
     query = _entries(
-        Posting.scheme_id,
+        col(Posting.scheme_id).label("owner_id"),
         _part(col(Entry.account_id), is_points),
         col(Posting.kind).label("kind"),
         store.label("store_id"),
-        _sum(case((amount > 0, amount), else_=0), "added"),
-        _sum(case((amount < 0, -amount), else_=0), "taken"),
+        sum_of(case((amount > 0, amount), else_=0), "added"),
+        sum_of(case((amount < 0, -amount), else_=0), "taken"),
         is_points=is_points,
     ).where(col(Posting.recorded_at) >= bindparam("starts_at"))
     if not is_points:
@@ -197,16 +198,23 @@ async def flows(
         "ends_at": about.period.ends_at,
     }
     positions = await tx.all(POSITIONS[is_points], **values)
-    moved = _by_part(await tx.all(MOVEMENTS[is_points, by_store], **values))
+    return flows_of(positions, await tx.all(MOVEMENTS[is_points, by_store], **values), by_store)
+
+
+def flows_of(
+    positions: Iterable[Position], movements: Iterable[Movement], by_store: bool
+) -> dict[tuple[UUID, Part], Flow]:
+    """Every part's flow by its owner, from what was added up apart, which must agree."""
+    moved = _by_part(movements)
     found = {}
     for position in positions:
-        key = (position.scheme_id, position.part)
-        movements = moved.get(key, [])
+        key = (position.owner_id, position.part)
+        of_part = moved.get(key, [])
         flow = Flow(
             opening=position.opening,
             closing=position.closing,
-            movements=_by_kind(movements),
-            by_store=tuple(movements) if by_store else None,
+            movements=_by_kind(of_part),
+            by_store=tuple(of_part) if by_store else None,
             cards=position.cards,
             on_cards=position.on_cards,
             owed=position.owed,
@@ -232,5 +240,5 @@ def _by_kind(movements: Iterable[Movement]) -> tuple[Movement, ...]:
 def _by_part(movements: Iterable[Movement]) -> dict[tuple[UUID, Part], list[Movement]]:
     found: defaultdict[tuple[UUID, Part], list[Movement]] = defaultdict(list)
     for movement in movements:
-        found[movement.scheme_id, movement.part].append(movement)
+        found[movement.owner_id, movement.part].append(movement)
     return found
