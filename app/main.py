@@ -32,7 +32,7 @@ from app.services import organisation, roles
 from app.settings import Settings
 from auth import oauth, web
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers import codes_http, files_http, malls_http, payments_http, reports_http
+from resolvers import codes_http, files_http, imports_http, malls_http, payments_http, reports_http
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
@@ -51,6 +51,7 @@ ROUTE_GROUPS = {
     "/auth": "auth",
     "/codes": "codes",
     "/files": "files",
+    "/imports": "imports",
     "/payments": "payments",
     "/reports": "reports",
     "/static": "static",
@@ -154,6 +155,7 @@ class App:
             *codes_http.routes(running),
             *files_http.routes(running),
             *malls_http.routes(running),
+            *imports_http.routes(running),
             *reports_http.routes(running),
             *payments_http.routes(running),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -202,7 +204,13 @@ def create_app(settings: Settings, *, sandbox: ASGIApp | None = None) -> ASGIApp
         App(settings, sandbox=sandbox),
         max_bytes=BODY_BYTES_MAX,
         max_seconds=BODY_SECONDS_MAX,
-        larger={files_http.PATH: Cap(files_http.UPLOAD_BYTES_MAX, files_http.UPLOAD_SECONDS_MAX)},
+        larger={
+            files_http.PATH: Cap(files_http.UPLOAD_BYTES_MAX, files_http.UPLOAD_SECONDS_MAX),
+            **dict.fromkeys(
+                imports_http.UPLOAD_PATHS,
+                Cap(imports_http.UPLOAD_BYTES_MAX, imports_http.UPLOAD_SECONDS_MAX),
+            ),
+        },
     )
     app = SecurityHeaders(app, content_security_policy=CONTENT_SECURITY_POLICY)
     app = Observe(app, groups=ROUTE_GROUPS)

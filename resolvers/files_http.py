@@ -11,19 +11,16 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import structlog
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.core.db import Database
-from app.core.errors import BadInput, DomainError, RequestError, TooManyRequests
+from app.core.errors import BadInput, DomainError
 from app.core.ids import parse_type_id, type_id
 from app.core.images import IMAGE_BYTES_MAX, ImageTooLarge, NotAnImage, Picture, redrawn
-from app.edge.failures import MalformedRequest, describe
-from app.edge.middleware import current_request_id
-from app.edge.requests import Handshake, client_address, read_headers
+from app.edge.requests import Handshake
 from app.gateways.errors import GatewayError
 from app.gateways.files.protocol import FileStore
 from app.gateways.outside import Outside
@@ -32,19 +29,16 @@ from app.services import files, organisation
 from app.services.actors import Actor
 from app.settings import Settings
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE
+from resolvers.plain_http import FOR_FEW, FORM_BYTES, answered, file_of, form_of, handshake_of
 from schema.context import Context
 
 PATH = "/files"
-UPLOAD_BYTES_MAX = IMAGE_BYTES_MAX + 16_384
-"""The picture, and what a form puts around it."""
+UPLOAD_BYTES_MAX = IMAGE_BYTES_MAX + FORM_BYTES
 UPLOAD_SECONDS_MAX = 60.0
-FIELDS_MAX = 4
-FIELD_BYTES_MAX = 1_024
 REDRAWN_AT_ONCE_MAX = 2
 """Pictures one process redraws at once: each takes a core, and memory by the pixel."""
 
 FOR_EVERYBODY = {"Cache-Control": "public, max-age=31536000, immutable"}
-FOR_FEW = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 # A picture that a browser would take for a page still could do nothing.
 AS_PICTURE = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -102,19 +96,9 @@ def routes(running: Callable[[], Serving]) -> list[Route]:
 
 
 async def _answered(answering: Coroutine[Any, Any, Response]) -> Response:
-    """The answer, or why there is none, as the other plain routes say it."""
+    """The answer, or why there is none; the store may be out of reach."""
     try:
-        return await answering
-    except RequestError as error:
-        headers = dict(FOR_FEW)
-        if isinstance(error, TooManyRequests):
-            headers["Retry-After"] = str(error.retry_after_s)
-        body = {"errors": [describe(error, current_request_id())]}
-        return JSONResponse(body, error.status, headers)
-    except DomainError as refusal:
-        extensions = {"code": type(refusal).__name__}
-        body = {"errors": [{"message": str(refusal), "extensions": extensions}]}
-        return JSONResponse(body, STATUSES[type(refusal)], FOR_FEW)
+        return await answered(answering, STATUSES)
     except GatewayError as error:
         _log.error("files out of reach", why=str(error))
         return JSONResponse({"errors": [UNREACHABLE]}, 503, FOR_FEW)
@@ -123,11 +107,12 @@ async def _answered(answering: Coroutine[Any, Any, Response]) -> Response:
 async def _upload(serving: Serving, request: Request, redrawing: asyncio.Semaphore) -> Response:
     """Who it is first, then the picture: a stranger's body is not even read."""
     sender = await _sender(serving, request)
-    form = await _form(request)
+    form = await form_of(request)
     try:
         perspective_id = _perspective_id(form) if sender.actor else None
         async with redrawing:
-            picture = await asyncio.to_thread(redrawn, await _content(form))
+            content = await file_of(form).read(IMAGE_BYTES_MAX + 1)
+            picture = await asyncio.to_thread(redrawn, content)
     finally:
         await form.close()
     file = await _begun(sender, picture, perspective_id)
@@ -142,9 +127,7 @@ async def _sender(serving: Serving, request: Request) -> Sender:
 
     Raises `Unauthenticated`, `Forbidden`, `TooManyRequests`.
     """
-    handshake = Handshake(
-        "http", read_headers(request.scope), client_address(request.scope), current_request_id()
-    )
+    handshake = handshake_of(request)
     context = await serving.context(handshake, MEMBER_AUDIENCE)
     if context.principal is not None:
         await context.run(files.admit_member, member_id=context.member_id, now=context.now)
@@ -153,22 +136,6 @@ async def _sender(serving: Serving, request: Request) -> Sender:
     actor = await context.actor()
     await context.run(files.admit_actor, actor, now=context.now)
     return Sender(context, actor)
-
-
-async def _form(request: Request) -> FormData:
-    try:
-        return await request.form(max_files=1, max_fields=FIELDS_MAX, max_part_size=FIELD_BYTES_MAX)
-    except HTTPException as error:
-        if error.status_code == 400:
-            raise MalformedRequest("This is not a form with a picture in it.") from None
-        raise  # too large, too slow: the edge has said so
-
-
-async def _content(form: FormData) -> bytes:
-    given = form.get("file")
-    if not isinstance(given, UploadFile):
-        raise BadInput("The form needs the picture as its part `file`.")
-    return await given.read(IMAGE_BYTES_MAX + 1)
 
 
 def _perspective_id(form: FormData) -> UUID:

@@ -6,15 +6,14 @@
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Protocol
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.core.db import Database
@@ -30,7 +29,17 @@ from app.services import import_kinds, imports
 from app.services.import_kinds import KINDS, SUBJECT_NOT_FOUND
 from app.services.imports import Kind
 from auth.tokens import ADMIN_AUDIENCE
-from resolvers.plain_http import FOR_FEW, FORM_BYTES, answered, file_of, form_of, handshake_of
+from resolvers.plain_http import (
+    FOR_FEW,
+    FORM_BYTES,
+    answered,
+    file_of,
+    form_of,
+    gone,
+    handshake_of,
+    only_get,
+    spreadsheet,
+)
 from schema.context import Context
 
 UPLOAD_BYTES_MAX = LIMITS.file_bytes + FORM_BYTES
@@ -38,9 +47,6 @@ UPLOAD_SECONDS_MAX = 60.0
 READ_AT_ONCE_MAX = 1
 """Spreadsheets one process looks through at once: each takes a core for a second or two."""
 WRITTEN_AT_ONCE_MAX = 2
-CHUNK_BYTES = 65_536
-EXCEL_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-GONE = "This link has expired or was already used. Ask for a new one."
 STATUSES: dict[type[DomainError], int] = {
     SpreadsheetTooLarge: 413,
     **dict.fromkeys(SUBJECT_NOT_FOUND, 404),
@@ -57,9 +63,14 @@ class Serving(Protocol):
     async def context(self, handshake: Handshake, audience: str) -> Context: ...
 
 
+def name_of(kind: Kind) -> str:
+    """A kind as paths and files name it."""
+    return kind.kind.lower().replace("_", "-")
+
+
 def path_of(kind: Kind) -> str:
     """Where spreadsheets of a kind are sent to."""
-    return f"/imports/{kind.kind.lower().replace('_', '-')}"
+    return f"/imports/{name_of(kind)}"
 
 
 UPLOAD_PATHS = [path_of(kind) for kind in KINDS.values()]
@@ -80,14 +91,13 @@ def routes(running: Callable[[], Serving]) -> list[Route]:
         async def template(request: Request) -> Response:
             async with writing:
                 file = await asyncio.to_thread(_written, kind)
-            return _download(file, f"{kind.kind.lower().replace('_', '-')}-template.xlsx")
+            return spreadsheet(file, f'attachment; filename="{name_of(kind)}-template.xlsx"')
 
         return Route(f"{path_of(kind)}/template.xlsx", template, methods=["GET"])
 
     async def refused(request: Request) -> Response:
         if request.method != "GET":
-            # Starlette adds HEAD, with which a preview would use the link up.
-            return PlainTextResponse("", 405, {**FOR_FEW, "Allow": "GET"})
+            return only_get()
         return await _refused(running().database, request.path_params["secret"], writing)
 
     return [
@@ -125,11 +135,11 @@ async def _refused(database: Database, secret: str, writing: asyncio.Semaphore) 
     try:
         found = await database.run(imports.use, KINDS, secret=secret, now=datetime.now(UTC))
     except (DomainError, RequestError):
-        # Unknown, used, too late, signed out, no longer allowed: nothing tells them apart.
-        return PlainTextResponse(GONE, 404, FOR_FEW)
+        return gone()
     async with writing:
         file = await _refused_file(database, found)
-    return _download(file, f"{type_id('imp', found.id)}-refused.xlsx")
+    name = f"{name_of(KINDS[found.kind])}-refused.xlsx"
+    return spreadsheet(file, f'attachment; filename="{name}"')
 
 
 async def _refused_file(database: Database, found: Import) -> BinaryIO:
@@ -166,21 +176,7 @@ def _document(kind: Kind, more: Sequence[Column]) -> Document:
     columns = [Column(column.title, WIDTH_CHARS, is_typed_in=True) for column in kind.columns]
     return Document(
         title=kind.title,
-        facts=[(column.title, column.explanation) for column in kind.columns],
+        # Not quite the titles, which are looked for when the file comes back.
+        facts=[(f"{column.title}:", column.explanation) for column in kind.columns],
         tables=[Table(title=kind.sheet, columns=[*columns, *more])],
     )
-
-
-def _download(file: BinaryIO, name: str) -> Response:
-    headers = {
-        **FOR_FEW,
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(os.fstat(file.fileno()).st_size),
-    }
-    return StreamingResponse(_chunks(file), headers=headers, media_type=EXCEL_TYPE)
-
-
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk

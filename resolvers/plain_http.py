@@ -1,12 +1,14 @@
-"""What the routes beside GraphQL share: who asks, forms with a file in them, errors as JSON."""
+"""What the routes beside GraphQL share: who asks, forms with a file in them, errors, downloads."""
 
-from collections.abc import Coroutine, Mapping
-from typing import Any
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, BinaryIO
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from app.core.errors import BadInput, DomainError, RequestError, TooManyRequests
 from app.edge.failures import MalformedRequest, describe
@@ -17,6 +19,10 @@ FIELDS_MAX = 4
 FIELD_BYTES_MAX = 1_024
 FORM_BYTES = 16_384
 """What a form may put around its file."""
+CHUNK_BYTES = 65_536
+EXCEL_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+GONE = "This link has expired or was already used. Ask for a new one."
+# A link is its own key, so it goes nowhere else, and nothing keeps what it showed.
 FOR_FEW = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -66,3 +72,31 @@ def file_of(form: FormData) -> UploadFile:
     if not isinstance(given, UploadFile):
         raise BadInput("The form needs the file as its part `file`.")
     return given
+
+
+def spreadsheet(file: BinaryIO, disposition: str) -> Response:
+    """A finished spreadsheet as a download, read from the disk as it goes out."""
+    headers = {
+        **FOR_FEW,
+        "Content-Disposition": disposition,
+        "Content-Length": str(os.fstat(file.fileno()).st_size),
+    }
+    return StreamingResponse(_chunks(file), headers=headers, media_type=EXCEL_TYPE)
+
+
+def gone() -> Response:
+    """A link that opens nothing: unknown, used, too late, signed out, no longer allowed. Nothing
+    tells them apart.
+    """
+    return PlainTextResponse(GONE, 404, FOR_FEW)
+
+
+def only_get() -> Response:
+    """Starlette adds HEAD to GET, with which a preview would use a link up."""
+    return PlainTextResponse("", 405, {**FOR_FEW, "Allow": "GET"})
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

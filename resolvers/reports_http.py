@@ -1,7 +1,6 @@
 """A report as a spreadsheet or a page, behind a link that works once (FIN-2)."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from app.core.db import Database
@@ -21,19 +20,15 @@ from app.core.tables import Document
 from app.services.reports import documents, downloads, top_ups
 from app.services.reports.downloads import Opened, ReportFormat, ReportKind
 from app.services.reports.subjects import Subject
+from resolvers.plain_http import FOR_FEW, gone, only_get, spreadsheet
 
 FILES_AT_ONCE_MAX = 2
 """Spreadsheets one process writes at once: each takes a core for as long as it lasts."""
 ORDERS_MAX = 1_000_000
 """Of one list; a longer one says in its last line that it was cut off."""
-CHUNK_BYTES = 65_536
-EXCEL_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CUT_OFF = (
     f"超过 {ORDERS_MAX:,} 行，已截断。 Cut off at {ORDERS_MAX:,} rows: choose a shorter period."
 )
-GONE = "This link has expired or was already used. Ask for a new one."
-# The link is its own key, so it goes nowhere else and nothing keeps what it showed.
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -53,8 +48,7 @@ def routes(running: Callable[[], Serving]) -> list[Route]:
 
     async def answer(request: Request) -> Response:
         if request.method != "GET":
-            # Starlette adds HEAD, with which a preview would use the link up.
-            return PlainTextResponse("", 405, {**HEADERS, "Allow": "GET"})
+            return only_get()
         return await _answer(running().database, request.path_params["secret"], writing)
 
     return [Route("/reports/{secret}", answer, methods=["GET"])]
@@ -64,20 +58,14 @@ async def _answer(database: Database, secret: str, writing: asyncio.Semaphore) -
     try:
         opened = await database.run(downloads.use, secret=secret, now=datetime.now(UTC))
     except (DomainError, RequestError):
-        # Unknown, used, too late, signed out, no longer allowed: nothing tells them apart.
-        return PlainTextResponse(GONE, 404, HEADERS)
+        return gone()
     document = await database.scan(documents.document, opened)
     if opened.asked.format is ReportFormat.PAGE:
         page = await asyncio.to_thread(page_of, document)
-        return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(page, headers={**FOR_FEW, "Content-Security-Policy": PAGE_POLICY})
     async with writing:
         file = await _excel(database, opened, document)
-    headers = {
-        **HEADERS,
-        "Content-Disposition": _disposition(opened, document),
-        "Content-Length": str(os.fstat(file.fileno()).st_size),
-    }
-    return StreamingResponse(_chunks(file), headers=headers, media_type=EXCEL_TYPE)
+    return spreadsheet(file, _disposition(opened, document))
 
 
 async def _excel(database: Database, opened: Opened, document: Document) -> BinaryIO:
@@ -139,12 +127,6 @@ async def _order_pages(
                 last = page[-1]
             if len(page) < top_ups.PAGE_ROWS:
                 break
-
-
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
 
 
 def _disposition(opened: Opened, document: Document) -> str:

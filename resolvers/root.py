@@ -17,6 +17,7 @@ from resolvers.admin import cards as admin_cards
 from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
 from resolvers.admin import gift_cards as admin_gift_cards
+from resolvers.admin import imports as admin_imports
 from resolvers.admin import jobs as admin_jobs
 from resolvers.admin import member_codes as admin_member_codes
 from resolvers.admin import members as admin_members
@@ -69,6 +70,7 @@ from schema import (
     coupons,
     gift_cards,
     identities,
+    imports,
     jobs,
     ledger,
     member_codes,
@@ -134,6 +136,7 @@ ADMIN = (
     admin_compliance,
     admin_consumption,
     admin_gift_cards,
+    admin_imports,
     admin_jobs,
     admin_member_codes,
     admin_members,
@@ -170,6 +173,7 @@ HANDLERS = [
         coupons,
         gift_cards,
         identities,
+        imports,
         jobs,
         ledger,
         member_codes,

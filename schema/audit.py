@@ -27,6 +27,7 @@ PREFIXES = {
     "member": "mem",
     "card": "card",
     "purchase": "pur",
+    "import": "imp",
     "top_up": "top",
     "payment": "pay",
     "scheme": "sch",

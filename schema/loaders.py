@@ -24,6 +24,7 @@ from app.models.payments import Payment as ProviderPayment
 from app.models.payments import PaymentPurpose, PaymentRefund
 from app.models.purchases import Purchase, PurchaseLine, PurchaseRefund
 from app.models.spendings import Spending, SpendingRefund
+from app.models.staff import Staff
 from app.models.tiers import TierChange, TierRun, TierTask
 from app.models.top_ups import TopUpOrder, TopUpPlan
 from app.services import (
@@ -43,6 +44,7 @@ from app.services import (
     schemes,
     scopes,
     spendings,
+    staff,
     tags,
     tiers,
     timeline,
@@ -142,6 +144,7 @@ class Loaders:
         self.node: DataLoader[UUID, Node] = DataLoader(self._nodes)
         self.image: DataLoader[UUID, File] = DataLoader(self._images)
 
+        self.staff: DataLoader[UUID, Staff] = DataLoader(self._staff)
         self.member: DataLoader[UUID, Member] = DataLoader(self._members)
         self.identities: DataLoader[UUID, list[Identity]] = DataLoader(self._identities)
         self.consents: DataLoader[UUID, list[Consent]] = DataLoader(self._consents)
@@ -230,6 +233,10 @@ class Loaders:
 
     async def _images(self, ids: list[UUID]) -> list[File]:
         found = await self.database.read(files.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _staff(self, ids: list[UUID]) -> list[Staff]:
+        found = await self.database.read(staff.by_ids, ids)
         return [found[i] for i in ids]
 
     async def _members(self, ids: list[UUID]) -> list[Member]:

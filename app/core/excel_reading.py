@@ -70,6 +70,7 @@ class CellFault(StrEnum):
 
     FORMULA = "FORMULA"
     DIGITS_LOST = "DIGITS_LOST"
+    NOT_TEXT = "NOT_TEXT"
     TOO_LONG = "TOO_LONG"
     ERROR = "ERROR"
 
@@ -81,6 +82,8 @@ class Wanted:
     key: str
     title: str
     is_required: bool = True
+    is_code: bool = False
+    """A number would have lost its leading zeros: only text is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,10 @@ def read(
             raise SheetMissing(sheet)
         cells = book.get_sheet_by_name(chosen).to_python(skip_empty_area=False)
     head, positions = _header(cells[:HEADER_LINES_MAX], columns)
+    codes = {column.key for column in columns if column.is_code}
     lines = []
     for row, values in enumerate(cells[head + 1 :], start=head + 1):
-        line = _line(row, values, positions, scanned[chosen])
+        line = _line(row, values, positions, scanned[chosen], codes)
         if line.faults or any(line.cells.values()):
             lines.append(line)
         if len(lines) > limits.rows:
@@ -159,7 +163,11 @@ def _header(
 
 
 def _line(
-    row: int, values: Sequence[Any], positions: dict[str, int | None], scanned: SheetScan
+    row: int,
+    values: Sequence[Any],
+    positions: dict[str, int | None],
+    scanned: SheetScan,
+    codes: set[str],
 ) -> Line:
     line = Line(row + 1, {}, {})
     for key, position in positions.items():
@@ -169,6 +177,8 @@ def _line(
             fault = CellFault.FORMULA
         elif (row, position) in scanned.errors:
             fault = CellFault.ERROR
+        elif key in codes and fault is None and not isinstance(value, str):
+            fault = CellFault.NOT_TEXT
         line.cells[key] = text[:CELL_CHARS_MAX]
         if fault is not None:
             line.faults[key] = fault

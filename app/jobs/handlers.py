@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.core.db import Transaction
 from app.gateways.outside import CODE_TEMPLATE
-from app.jobs import payments, points, tiers
+from app.jobs import imports, payments, points, tiers
 from app.jobs.tasks import Effect, Handler, Task
 from app.models.identities import CodeChannel
 from app.services import files, verification_codes
@@ -61,6 +61,7 @@ HANDLERS: Mapping[str, Handler] = {
     batches.JOB: work_on_top_up_batch,
     files.DELETE_JOB: delete_file,
     verification_codes.SEND_JOB: send_verification_code,
+    **imports.HANDLERS,
     **payments.HANDLERS,
     **points.HANDLERS,
     **tiers.HANDLERS,

@@ -5,7 +5,7 @@ transaction; those that land are forgotten, those refused are kept a month with 
 be downloaded, corrected and brought in again.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -102,6 +102,7 @@ new_part = light(ImportPart)
 FAULTS = {
     CellFault.FORMULA: "是公式，请粘贴为数值 is a formula: paste its value",
     CellFault.DIGITS_LOST: "数字超过 15 位已失真，请设为文本 lost digits as a number: make it text",
+    CellFault.NOT_TEXT: "须为文本，数字会丢失前导零 must be text: a number loses its first zeros",
     CellFault.TOO_LONG: "内容过长 is too long",
     CellFault.ERROR: "是错误值 is an error value",
 }
@@ -141,10 +142,11 @@ class Column:
     title: str
     explanation: str
     is_required: bool = True
+    is_code: bool = False
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(self.key, self.title, self.is_required)
+        return Wanted(self.key, self.title, self.is_required, self.is_code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,5 +356,5 @@ def _in_parts(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
         yield lines[first : first + PART_ROWS]
 
 
-def _packed(rows: Iterator[Any] | Sequence[Any]) -> str:
-    return orjson.dumps(list(rows)).decode()
+def _packed(rows: Iterable[Sequence[Any]]) -> str:
+    return orjson.dumps([list(row) for row in rows]).decode()

@@ -9,6 +9,7 @@ from sqlmodel import SQLModel, col, delete, select
 
 from app.core.db import Statement, Transaction, statement
 from app.models.identities import VerificationCode
+from app.models.imports import ImportPart
 from app.models.operations import Job, ProviderToken, RateCount
 from app.models.payments import PaymentNotification
 from app.models.sessions import RefreshToken, Ticket
@@ -54,6 +55,8 @@ KEPT: dict[str, Kept] = {
     "payment_notifications": Kept(
         timedelta(days=30), _drop(PaymentNotification, col(PaymentNotification.id), "before_id")
     ),
+    # Rows that were refused wait to be corrected; how many there were stays with their import.
+    "import_parts": Kept(timedelta(days=30), _drop(ImportPart, col(ImportPart.id), "before_id")),
     # No session lives longer than 60 days by default; its tokens go before it.
     "refresh_tokens": Kept(
         timedelta(days=90), _drop(RefreshToken, col(RefreshToken.id), "before_id")

@@ -48,6 +48,7 @@ staff_by_id = statement(
     ),
     into=Staff,
 )
+staff_by_ids = statement(select(Staff).where(any_of(col(Staff.id), "ids")), into=Staff)
 switch_off = statement(
     update(Staff).where(col(Staff.id) == bindparam("staff_id")).values(is_active=False)
 )
@@ -309,6 +310,11 @@ async def staff_members(
     )
     held = await tx.all(held_roles, staff_ids=[row.id for row in rows])
     return [StaffMember(row, [h for h in held if h.staff_id == row.id]) for row in rows]
+
+
+async def by_ids(tx: Transaction, ids: list[UUID]) -> dict[UUID, Staff]:
+    """Who did something: also those who work here no more."""
+    return {row.id: row for row in await tx.all(staff_by_ids, ids=ids)}
 
 
 async def myself(tx: Transaction, *, staff_id: UUID, group_id: UUID) -> StaffMember:

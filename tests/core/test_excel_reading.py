@@ -114,6 +114,13 @@ def test_cells_are_read_as_their_author_sees_them() -> None:
     assert {line.cells["note"] for line in found} == {""}
 
 
+def test_a_code_is_taken_as_text_alone() -> None:
+    """As a number it has lost the zeros it began with, and would pass for another code."""
+    columns = [Wanted("number", "卡号 Number"), Wanted("key", "卡密 Key", is_code=True)]
+    found = read(a_book(HEAD, [1, 12345678], [2, "012345678"]), sheet=SHEET, columns=columns)
+    assert [line.faults for line in found] == [{"key": CellFault.NOT_TEXT}, {}]
+
+
 def test_an_error_value_is_no_text() -> None:
     data = changed(
         a_book(HEAD, [1, "k"]), "xl/worksheets/sheet1.xml", '<c r="A2"><v>1</v>',

@@ -21,6 +21,7 @@ from app.models.sessions import PrincipalKind
 from tests.factories.cards import SETTINGS, Counter, counter
 from tests.factories.member_codes import CODE, RESOLVE
 from tests.factories.purchases import RECORD, a_bill
+from tests.factories.staff import Employee
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 EVENTS = """subscription { memberEvents { __typename
@@ -67,9 +68,11 @@ class Live:
     async def as_member(self, document: str, **variables: Any) -> Any:
         return await self.ask("/graphql", await self.member_token(), document, **variables)
 
+    async def staff_token(self, who: Employee) -> str:
+        return await self.token(PrincipalKind.STAFF, who.staff.id, who.session_id)
+
     async def as_staff(self, document: str, **variables: Any) -> Any:
-        owner = self.till.shop.owner
-        token = await self.token(PrincipalKind.STAFF, owner.staff.id, owner.session_id)
+        token = await self.staff_token(self.till.shop.owner)
         return await self.ask("/admin/graphql", token, document, **variables)
 
     async def scan(self) -> Any:
