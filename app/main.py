@@ -32,7 +32,15 @@ from app.services import organisation, roles
 from app.settings import Settings
 from auth import oauth, web
 from auth.tokens import ADMIN_AUDIENCE, MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
-from resolvers import codes_http, files_http, imports_http, malls_http, payments_http, reports_http
+from resolvers import (
+    codes_http,
+    files_http,
+    gift_cards_http,
+    imports_http,
+    malls_http,
+    payments_http,
+    reports_http,
+)
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 
@@ -51,6 +59,7 @@ ROUTE_GROUPS = {
     "/auth": "auth",
     "/codes": "codes",
     "/files": "files",
+    "/gift-cards": "gift_cards",
     "/imports": "imports",
     "/payments": "payments",
     "/reports": "reports",
@@ -155,6 +164,7 @@ class App:
             *codes_http.routes(running),
             *files_http.routes(running),
             *malls_http.routes(running),
+            *gift_cards_http.routes(running),
             *imports_http.routes(running),
             *reports_http.routes(running),
             *payments_http.routes(running),

@@ -19,6 +19,7 @@ from app.core.table_page import page_of
 from app.core.tables import Document
 from app.services.reports import documents, downloads, top_ups
 from app.services.reports.downloads import Opened, ReportFormat, ReportKind
+from app.services.reports.fields import Sums
 from app.services.reports.subjects import Subject
 from resolvers.plain_http import FOR_FEW, gone, only_get, spreadsheet
 
@@ -86,7 +87,7 @@ async def _write_orders(
 ) -> None:
     """Page after page, so that no more than one is in memory and none keeps others from reading."""
     (head,) = document.tables
-    sums = documents.Sums(documents.ORDERS)
+    sums = Sums(documents.ORDERS)
     await asyncio.to_thread(file.begin, head)
     number, note = 0, ""
     async for page, scheme_name in _order_pages(database, opened):
@@ -101,7 +102,7 @@ async def _write_orders(
 
 def _write_page(
     file: ExcelFile,
-    sums: documents.Sums,
+    sums: Sums,
     page: list[top_ups.OrderRow],
     scheme_name: str,
     about: Subject,

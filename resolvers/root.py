@@ -16,6 +16,7 @@ from resolvers.admin import campaigns as admin_campaigns
 from resolvers.admin import cards as admin_cards
 from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
+from resolvers.admin import gift_card_office as admin_gift_card_office
 from resolvers.admin import gift_cards as admin_gift_cards
 from resolvers.admin import imports as admin_imports
 from resolvers.admin import jobs as admin_jobs
@@ -68,6 +69,8 @@ from schema import (
     compliance,
     consumption,
     coupons,
+    gift_card_batches,
+    gift_card_office,
     gift_cards,
     identities,
     imports,
@@ -135,6 +138,7 @@ ADMIN = (
     admin_cards,
     admin_compliance,
     admin_consumption,
+    admin_gift_card_office,
     admin_gift_cards,
     admin_imports,
     admin_jobs,
@@ -171,6 +175,8 @@ HANDLERS = [
         compliance,
         consumption,
         coupons,
+        gift_card_batches,
+        gift_card_office,
         gift_cards,
         identities,
         imports,

@@ -28,6 +28,8 @@ PREFIXES = {
     "card": "card",
     "purchase": "pur",
     "import": "imp",
+    "gift_card_batch": "gcb",
+    "gift_card_export": "gce",
     "top_up": "top",
     "payment": "pay",
     "scheme": "sch",

@@ -8,6 +8,7 @@ import strawberry
 from app.core.ids import type_id
 from app.models import imports as rows
 from app.models.imports import ImportKind, ImportState
+from app.models.staff import Staff
 from app.services import imports
 from schema.context import Info
 from schema.enums import describe
@@ -30,6 +31,10 @@ describe(
 class Operator:
     id: strawberry.ID = strawberry.field(description="The staff member, `stf_…`.")
     name: str = strawberry.field(description="Their name.")
+
+    @classmethod
+    def of(cls, row: Staff) -> Self:
+        return cls(id=strawberry.ID(type_id("stf", row.id)), name=row.name)
 
 
 @strawberry.type(description="One spreadsheet that was brought in.")
@@ -72,8 +77,7 @@ class Import:
 
     @strawberry.field(description="Who brought it in.")
     async def operator(self, info: Info) -> Operator:
-        found = await info.context.loaders.staff.load(self.row.operator_id)
-        return Operator(id=strawberry.ID(type_id("stf", found.id)), name=found.name)
+        return Operator.of(await info.context.loaders.staff.load(self.row.operator_id))
 
 
 @strawberry.type(description="A link under which a file can be fetched once, within minutes.")

@@ -7,7 +7,7 @@ import strawberry
 
 from app.core.ids import parse_type_id, type_id
 from app.models.ledger import PostingKind
-from app.services.reports import compliance, downloads, stored_value, top_ups
+from app.services.reports import compliance, downloads, gift_cards, stored_value, top_ups
 from app.services.reports import points as point_rows
 from app.services.reports.downloads import ReportFormat, ReportKind
 from app.services.reports.movements import Flow, Movement
@@ -39,6 +39,7 @@ describe(
         "POINTS_LIABILITY": "Points: movements, what is outstanding, what it costs.",
         "TOP_UPS": "Top-ups by day, store, plan and payment method.",
         "TOP_UP_ORDERS": "Every top-up of the period; only as EXCEL.",
+        "GIFT_CARDS": "Gift cards: sales, balances, movements, product by product.",
         "COMPLIANCE": "Limits of prepaid cards, and what is beyond them.",
     },
 )
@@ -201,6 +202,47 @@ class StoredValueReport:
         return cls(
             about=ReportSubject.of(found.about),
             schemes=[SchemeStoredValue.of(each) for each in found.schemes],
+        )
+
+
+@strawberry.type(description="The gift cards of one product over a period.")
+class ProductGiftCards:
+    product_id: strawberry.ID = strawberry.field(description="The product, `gcp_…`.")
+    product_name: str = strawberry.field(description="What it is called.")
+    sold: int = strawberry.field(description="How many cards were sold in the period.")
+    refunded: int = strawberry.field(description="How many were refunded in it.")
+    outstanding: int = strawberry.field(
+        description="How many are worth something at the midnight that ends it."
+    )
+    cash: ValueFlow = strawberry.field(description="What was paid for them.")
+    gift: ValueFlow = strawberry.field(description="What they are worth beyond that.")
+
+    @classmethod
+    def of(cls, found: gift_cards.ProductValue) -> Self:
+        currency = found.product.currency
+        return cls(
+            product_id=strawberry.ID(type_id("gcp", found.product.id)),
+            product_name=found.product.name,
+            sold=found.sold,
+            refunded=found.refunded,
+            outstanding=found.outstanding,
+            cash=ValueFlow.of(found.cash, currency),
+            gift=ValueFlow.of(found.bonus, currency),
+        )
+
+
+@strawberry.type(description="Gift cards over a period, product by product.")
+class GiftCardReport:
+    about: ReportSubject = strawberry.field(description="What it is about.")
+    products: list[ProductGiftCards] = strawberry.field(
+        description="The products made at the perspective or below it."
+    )
+
+    @classmethod
+    def of(cls, found: gift_cards.GiftCardValue) -> Self:
+        return cls(
+            about=ReportSubject.of(found.about),
+            products=[ProductGiftCards.of(each) for each in found.products],
         )
 
 

@@ -10,7 +10,7 @@ from sqlmodel import col, func, select
 from app.core.db import Database, statement
 from app.core.ids import parse_type_id, type_id
 from app.models.gift_cards import GiftCard, GiftCardKind, GiftCardState
-from app.models.imports import ImportPart
+from app.models.imports import Import, ImportPart
 from app.models.operations import AuditRecord
 from app.services import imports, retention
 from app.services.gift_cards import numbers
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 
 all_cards = statement(select(GiftCard).order_by(col(GiftCard.number)), into=GiftCard)
 all_parts = statement(select(ImportPart).order_by(col(ImportPart.position)), into=ImportPart)
-how_many_imports = statement(select(func.count()).select_from(imports.Import), into=int)
+how_many_imports = statement(select(func.count()).select_from(Import), into=int)
 downloads_recorded = statement(
     select(AuditRecord).where(col(AuditRecord.action) == "import.download"), into=AuditRecord
 )

@@ -14,6 +14,7 @@ from app.jobs import imports, payments, points, tiers
 from app.jobs.tasks import Effect, Handler, Task
 from app.models.identities import CodeChannel
 from app.services import files, verification_codes
+from app.services.gift_cards import batches as gift_card_batches
 from app.services.top_ups import batches
 
 __all__ = ["HANDLERS", "Effect", "Handler", "Task"]
@@ -52,6 +53,16 @@ async def work_on_top_up_batch(task: Task) -> Effect:
     return work
 
 
+async def work_on_gift_card_batch(task: Task) -> Effect:
+    """Some cards of a bulk order, and on to the next (GFT-7)."""
+
+    async def work(tx: Transaction) -> None:
+        batch_id = UUID(task.payload["batch_id"])
+        await gift_card_batches.work_on(tx, batch_id=batch_id, now=task.now)
+
+    return work
+
+
 async def delete_file(task: Task) -> None:
     """The bytes of a file that was forgotten."""
     await task.outside.files.delete(task.payload["storage_key"])
@@ -60,6 +71,7 @@ async def delete_file(task: Task) -> None:
 HANDLERS: Mapping[str, Handler] = {
     batches.JOB: work_on_top_up_batch,
     files.DELETE_JOB: delete_file,
+    gift_card_batches.JOB: work_on_gift_card_batch,
     verification_codes.SEND_JOB: send_verification_code,
     **imports.HANDLERS,
     **payments.HANDLERS,

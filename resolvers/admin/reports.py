@@ -7,13 +7,21 @@ import strawberry
 from app.core.ids import parse_type_id
 from app.models.staff import Permission
 from app.services.links import LINK_LIFE, SignedIn
-from app.services.reports import compliance, downloads, points, stored_value, top_ups
+from app.services.reports import (
+    compliance,
+    downloads,
+    gift_cards,
+    points,
+    stored_value,
+    top_ups,
+)
 from app.services.reports.top_ups import Grouping
 from auth.permissions import Needs
 from schema.context import Info
 from schema.reports import (
     ComplianceReport,
     From,
+    GiftCardReport,
     PerspectiveId,
     PointsLiabilityReport,
     ReportLink,
@@ -93,6 +101,31 @@ class Query:
             now=info.context.now,
         )
         return TopUpStatistics.of(found)
+
+    @strawberry.field(
+        permission_classes=READS,
+        description="Gift cards over a period: sales, opening, movements, closing, by product.",
+    )
+    async def gift_card_report(
+        self,
+        info: Info,
+        perspective_id: PerspectiveId,
+        from_: From,
+        to: To,
+        by_store: Annotated[
+            bool, strawberry.argument(description="Whether to split movements by store.")
+        ] = False,
+    ) -> GiftCardReport:
+        found = await info.context.database.scan(
+            gift_cards.report,
+            await info.context.actor(),
+            perspective_id=parse_type_id("node", perspective_id),
+            from_day=from_,
+            to_day=to,
+            by_store=by_store,
+            now=info.context.now,
+        )
+        return GiftCardReport.of(found)
 
     @strawberry.field(
         permission_classes=READS,

@@ -88,7 +88,7 @@ async def issue(
         )
         made.append(card)
     await tx.insert(*made)
-    await _fill(tx, made, sale, now)
+    await fill(tx, made, sale, now)
     return made
 
 
@@ -99,11 +99,12 @@ async def activate(tx: Transaction, card: GiftCard, *, sale: Sale, now: datetime
     activated = await tx.changed(activate_card, gift_card_id=card.id, **new_values)
     assert activated == 1, "a gift card moved under its lock"
     card = changed_copy(card, state=GiftCardState.ACTIVE, **columns)
-    await _fill(tx, [card], sale, now)
+    await fill(tx, [card], sale, now)
     return card
 
 
-async def _fill(tx: Transaction, cards: Sequence[GiftCard], sale: Sale, now: datetime) -> None:
+async def fill(tx: Transaction, cards: Sequence[GiftCard], sale: Sale, now: datetime) -> None:
+    """Open the accounts of cards that were just made, and bring each what it was sold with."""
     await ledger.open_gift_card_accounts(tx, cards)
     for card in cards:
         header = holding.header(

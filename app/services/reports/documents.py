@@ -1,7 +1,6 @@
 """Reports as tables: what a spreadsheet and a page show of them, number for number (FIN-2)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,8 +10,27 @@ from app.core.money import Money
 from app.core.tables import Cell, Column, Document, Row, Table
 from app.models.cards import Scheme
 from app.services import organisation
-from app.services.reports import compliance, points, stored_value, top_ups, words
+from app.services.reports import (
+    compliance,
+    gift_card_tables,
+    gift_cards,
+    points,
+    stored_value,
+    top_ups,
+    words,
+)
 from app.services.reports.downloads import Opened, ReportKind
+from app.services.reports.fields import (
+    ID_CHARS,
+    MOMENT_CHARS,
+    NAME_CHARS,
+    Field,
+    local,
+    money_of,
+    row_of,
+    summed,
+    table_of,
+)
 from app.services.reports.movements import Flow, Movement
 from app.services.reports.subjects import Subject
 
@@ -21,19 +39,9 @@ TITLES = {
     ReportKind.POINTS_LIABILITY: "积分负债报表 Points liability",
     ReportKind.TOP_UPS: "充值统计 Top-up statistics",
     ReportKind.TOP_UP_ORDERS: "充值订单 Top-up orders",
+    ReportKind.GIFT_CARDS: "礼品卡报表 Gift cards",
     ReportKind.COMPLIANCE: "预付卡合规报表 Prepaid card compliance",
 }
-
-_NAME, _ID, _MOMENT = 24, 32, 20
-
-
-class Field(NamedTuple):
-    """A column of a table, what its cells say of a thing, and whether they are added up below."""
-
-    title: str
-    cell: Callable[[Any], Cell]
-    width: int = 14
-    is_summed: bool = False
 
 
 class _Account(NamedTuple):
@@ -72,85 +80,77 @@ class _Ordered(NamedTuple):
     about: Subject
 
 
-def _money(amount: Callable[[Any], int], currency: Callable[[Any], str]) -> Callable[[Any], Cell]:
-    return lambda thing: Money(amount(thing), currency(thing))
-
-
-def _sum(title: str, cell: Callable[[Any], Cell]) -> Field:
-    return Field(title, cell, is_summed=True)
-
-
 def _account_money(amount: Callable[[Any], int]) -> Callable[[Any], Cell]:
-    return _money(amount, lambda each: each.scheme.currency)
+    return money_of(amount, lambda each: each.scheme.currency)
 
 
 BALANCES = (
-    Field(words.SCHEME, lambda each: each.scheme.name, _NAME),
+    Field(words.SCHEME, lambda each: each.scheme.name, NAME_CHARS),
     Field(words.CURRENCY, lambda each: each.scheme.currency),
     Field(words.ACCOUNT, lambda each: each.label),
-    _sum(words.OPENING, _account_money(lambda each: each.flow.opening)),
-    _sum(words.ADDED, _account_money(lambda each: each.flow.added)),
-    _sum(words.TAKEN, _account_money(lambda each: each.flow.taken)),
-    _sum(words.CLOSING, _account_money(lambda each: each.flow.closing)),
+    summed(words.OPENING, _account_money(lambda each: each.flow.opening)),
+    summed(words.ADDED, _account_money(lambda each: each.flow.added)),
+    summed(words.TAKEN, _account_money(lambda each: each.flow.taken)),
+    summed(words.CLOSING, _account_money(lambda each: each.flow.closing)),
     # A card may have both cash and bonus: these numbers do not add up to cards.
     Field(words.CARDS, lambda each: each.flow.cards),
-    _sum(words.ON_CARDS, _account_money(lambda each: each.flow.on_cards)),
-    _sum(words.OWED, _account_money(lambda each: each.flow.owed)),
+    summed(words.ON_CARDS, _account_money(lambda each: each.flow.on_cards)),
+    summed(words.OWED, _account_money(lambda each: each.flow.owed)),
 )
 HELD = BALANCES[:2] + BALANCES[3:7]
 
 
 def _moved_money(amount: Callable[[Movement], int]) -> Callable[[Any], Cell]:
-    return _money(lambda each: amount(each.movement), lambda each: each.account.scheme.currency)
+    return money_of(lambda each: amount(each.movement), lambda each: each.account.scheme.currency)
 
 
 MOVEMENTS = (
-    Field(words.SCHEME, lambda each: each.account.scheme.name, _NAME),
+    Field(words.SCHEME, lambda each: each.account.scheme.name, NAME_CHARS),
     Field(words.CURRENCY, lambda each: each.account.scheme.currency),
     Field(words.ACCOUNT, lambda each: each.account.label),
-    Field(words.KIND, lambda each: words.POSTINGS[each.movement.kind], _NAME),
-    _sum(words.ADDED, _moved_money(lambda movement: movement.added)),
-    _sum(words.TAKEN, _moved_money(lambda movement: movement.taken)),
-    _sum(words.NET, _moved_money(lambda movement: movement.net)),
+    Field(words.KIND, lambda each: words.POSTINGS[each.movement.kind], NAME_CHARS),
+    summed(words.ADDED, _moved_money(lambda movement: movement.added)),
+    summed(words.TAKEN, _moved_money(lambda movement: movement.taken)),
+    summed(words.NET, _moved_money(lambda movement: movement.net)),
 )
 STORE_MOVEMENTS = (
     *MOVEMENTS[:3],
-    Field(words.STORE, lambda each: each.store_name or words.NONE, _NAME),
+    Field(words.STORE, lambda each: each.store_name or words.NONE, NAME_CHARS),
     *MOVEMENTS[3:],
 )
 
 
 def _change(name: str) -> Field:
-    return _sum(words.POINTS[name], lambda each: each.changed_by(name))
+    return summed(words.POINTS[name], lambda each: each.changed_by(name))
 
 
 POINTS = (
-    Field(words.SCHEME, lambda each: each.scheme.name, _NAME),
-    _sum(words.OPENING, lambda each: each.flow.opening),
+    Field(words.SCHEME, lambda each: each.scheme.name, NAME_CHARS),
+    summed(words.OPENING, lambda each: each.flow.opening),
     *(_change(name) for name in points.KINDS),
-    _sum(words.CLOSING, lambda each: each.flow.closing),
+    summed(words.CLOSING, lambda each: each.flow.closing),
     Field(words.CARDS, lambda each: each.flow.cards),
-    _sum(words.ON_CARDS, lambda each: each.flow.on_cards),
-    _sum(words.OWED, lambda each: each.flow.owed),
-    _sum(words.HELD, lambda each: each.held.closing),
+    summed(words.ON_CARDS, lambda each: each.flow.on_cards),
+    summed(words.OWED, lambda each: each.flow.owed),
+    summed(words.HELD, lambda each: each.held.closing),
     Field(words.CURRENCY, lambda each: each.scheme.currency),
     Field(
         "每千分成本 Cost of 1,000",
         _account_money(lambda each: each.scheme.points_cost_per_thousand),
     ),
-    _sum("成本 Cost", lambda each: each.cost),
+    summed("成本 Cost", lambda each: each.cost),
 )
 MONTHS = (
-    Field(words.SCHEME, lambda each: each[0].name, _NAME),
+    Field(words.SCHEME, lambda each: each[0].name, NAME_CHARS),
     Field("到期月份 Expires in", lambda each: _month(each[1])),
-    _sum("积分 Points", lambda each: each[1].points),
+    summed("积分 Points", lambda each: each[1].points),
     Field(words.CURRENCY, lambda each: each[0].currency),
-    _sum("成本 Cost", lambda each: each[1].cost),
+    summed("成本 Cost", lambda each: each[1].cost),
 )
 
 
 def _figure_money(amount: Callable[[top_ups.Figures], int]) -> Callable[[Any], Cell]:
-    return _money(lambda each: amount(each.figures), lambda each: each.line.currency)
+    return money_of(lambda each: amount(each.figures), lambda each: each.line.currency)
 
 
 STATISTICS = (
@@ -171,7 +171,7 @@ SOURCES: tuple[tuple[str, Callable[[top_ups.Line], top_ups.Figures]], ...] = (
 
 
 def _ruled_money(amount: Callable[[Any], int]) -> Callable[[Any], Cell]:
-    return _money(lambda each: amount(each.row), lambda each: each.currency)
+    return money_of(lambda each: amount(each.row), lambda each: each.currency)
 
 
 _HOLDER = Field(words.HOLDER, lambda each: each.row.holder)
@@ -188,7 +188,7 @@ CARDS_ABOVE = (
     _CAP,
 )
 PERSONS_ABOVE = (
-    Field("会员 Member", lambda each: type_id("mem", each.row.member_id), _ID),
+    Field("会员 Member", lambda each: type_id("mem", each.row.member_id), ID_CHARS),
     _HOLDER,
     Field("卡数 Cards", lambda each: each.row.cards),
     _CURRENCY,
@@ -196,8 +196,12 @@ PERSONS_ABOVE = (
     _CAP,
 )
 LARGE_ORDERS = (
-    Field("订单 Order", lambda each: type_id("top", each.row.order_id), _ID),
-    Field("到账时间 Credited at", lambda each: _local(each.row.credited_at, each.about), _MOMENT),
+    Field("订单 Order", lambda each: type_id("top", each.row.order_id), ID_CHARS),
+    Field(
+        "到账时间 Credited at",
+        lambda each: local(each.row.credited_at, each.about.period.zone),
+        MOMENT_CHARS,
+    ),
     Field(words.CARD_NUMBER, lambda each: each.row.card_number),
     _HOLDER,
     _CURRENCY,
@@ -205,14 +209,14 @@ LARGE_ORDERS = (
     Field("须实名 Real name needed", lambda each: words.yes(each.row.needs_real_name)),
     Field(
         "实名登记时间 Real name recorded",
-        lambda each: _local(each.row.real_name_recorded_at, each.about),
-        _MOMENT,
+        lambda each: local(each.row.real_name_recorded_at, each.about.period.zone),
+        MOMENT_CHARS,
     ),
     Field("须转账 Transfer needed", lambda each: words.yes(each.row.needs_transfer)),
     Field(
         "支付方式 Payment method",
         lambda each: each.row.method_name or each.row.provider or words.NONE,
-        _NAME,
+        NAME_CHARS,
     ),
     Field("可追溯 Leaves a trace", lambda each: words.yes(each.row.leaves_trace)),
     Field("超单笔上限 Above the most", lambda each: words.yes(each.row.is_above_most)),
@@ -222,62 +226,48 @@ EXPIRING = (
     _HOLDER,
     _CURRENCY,
     _AMOUNT,
-    Field("到期 Expires at", lambda each: _local(each.row.expires_at, each.about), _MOMENT),
+    Field(
+        "到期 Expires at",
+        lambda each: local(each.row.expires_at, each.about.period.zone),
+        MOMENT_CHARS,
+    ),
 )
 
 
 def _order_money(amount: Callable[[top_ups.OrderRow], int]) -> Callable[[Any], Cell]:
-    return _money(lambda each: amount(each.row), lambda each: each.row.currency)
+    return money_of(lambda each: amount(each.row), lambda each: each.row.currency)
 
 
 ORDERS = (
-    Field("到账时间 Credited at", lambda each: _local(each.row.credited_at, each.about), _MOMENT),
-    Field("订单 Order", lambda each: type_id("top", each.row.id), _ID),
-    Field(words.SCHEME, lambda each: each.scheme_name, _NAME),
+    Field(
+        "到账时间 Credited at",
+        lambda each: local(each.row.credited_at, each.about.period.zone),
+        MOMENT_CHARS,
+    ),
+    Field("订单 Order", lambda each: type_id("top", each.row.id), ID_CHARS),
+    Field(words.SCHEME, lambda each: each.scheme_name, NAME_CHARS),
     Field(words.CARD_NUMBER, lambda each: each.row.card_number),
     Field("来源 Source", lambda each: words.SOURCES[each.row.source]),
     Field("渠道 Channel", lambda each: words.CHANNELS[each.row.channel]),
-    Field("充值方案 Plan", lambda each: each.row.plan_name, _NAME),
-    Field(words.STORE, lambda each: each.row.store_name, _NAME),
-    Field("支付方式 Payment method", lambda each: each.row.method_name, _NAME),
+    Field("充值方案 Plan", lambda each: each.row.plan_name, NAME_CHARS),
+    Field(words.STORE, lambda each: each.row.store_name, NAME_CHARS),
+    Field("支付方式 Payment method", lambda each: each.row.method_name, NAME_CHARS),
     Field("支付渠道 Provider", lambda each: each.row.provider),
     Field(words.CURRENCY, lambda each: each.row.currency),
-    _sum("实付 Paid", _order_money(lambda row: row.amount)),
-    _sum("赠送金 Bonus", _order_money(lambda row: row.bonus)),
-    _sum("积分 Points", lambda each: each.row.points),
+    summed("实付 Paid", _order_money(lambda row: row.amount)),
+    summed("赠送金 Bonus", _order_money(lambda row: row.bonus)),
+    summed("积分 Points", lambda each: each.row.points),
     Field("状态 State", lambda each: words.STATES[each.row.state]),
-    Field("退款时间 Refunded at", lambda each: _local(each.row.ended_at, each.about), _MOMENT),
+    Field(
+        "退款时间 Refunded at",
+        lambda each: local(each.row.ended_at, each.about.period.zone),
+        MOMENT_CHARS,
+    ),
     Field(
         "退款方式 Refunded by",
         lambda each: words.ROUTES[each.row.refund_route] if each.row.refund_route else None,
     ),
 )
-
-
-class Sums:
-    """Real sums of the fields that have them, kept by currency while rows go by."""
-
-    def __init__(self, fields: Sequence[Field]) -> None:
-        titles = [field.title for field in fields]
-        self._fields = fields
-        self._currency_at = titles.index(words.CURRENCY) if words.CURRENCY in titles else None
-        self._totals: dict[str, list[Cell]] = {}
-
-    def add(self, row: Row) -> None:
-        if self._currency_at is None or not any(field.is_summed for field in self._fields):
-            return
-        currency = str(row[self._currency_at])
-        total = self._totals.get(currency)
-        if total is None:
-            total = self._totals[currency] = [None] * len(row)
-            total[0], total[self._currency_at] = words.TOTAL, currency
-        for position, field in enumerate(self._fields):
-            if field.is_summed:
-                total[position] = _added(total[position], row[position])
-
-    def rows(self) -> list[Row]:
-        """One a currency."""
-        return [total for _, total in sorted(self._totals.items())]
 
 
 async def document(tx: Transaction, opened: Opened) -> Document:
@@ -294,6 +284,10 @@ async def document(tx: Transaction, opened: Opened) -> Document:
                 tables.append(_statistics(await top_ups.of(tx, about, grouping=grouping)))
         case ReportKind.COMPLIANCE:
             tables = _compliance(await compliance.of(tx, about))
+        case ReportKind.GIFT_CARDS:
+            tables = await gift_card_tables.of_report(
+                tx, await gift_cards.of(tx, about, by_store=True)
+            )
         case ReportKind.TOP_UP_ORDERS:
             tables = [table_of(TITLES[ReportKind.TOP_UP_ORDERS], ORDERS, ())]
     return Document(title=TITLES[opened.asked.kind], facts=_facts(opened), tables=tables)
@@ -301,39 +295,7 @@ async def document(tx: Transaction, opened: Opened) -> Document:
 
 def order_rows(page: Iterable[top_ups.OrderRow], scheme_name: str, about: Subject) -> list[Row]:
     """Lines of the list of orders."""
-    return [_row(ORDERS, _Ordered(row, scheme_name, about)) for row in page]
-
-
-def table_of(
-    title: str, fields: Sequence[Field], things: Iterable[object], note: str = ""
-) -> Table:
-    """A table of things, with the sums of what its fields add up."""
-    rows = [_row(fields, thing) for thing in things]
-    sums = Sums(fields)
-    for row in rows:
-        sums.add(row)
-    return Table(
-        title=title,
-        columns=[Column(field.title, field.width) for field in fields],
-        rows=rows,
-        totals=sums.rows(),
-        note=note,
-    )
-
-
-def _row(fields: Sequence[Field], thing: object) -> Row:
-    return [field.cell(thing) for field in fields]
-
-
-def _added(total: Cell, cell: Cell) -> Cell:
-    match total, cell:
-        case None, _:
-            return cell
-        case Money(), Money():
-            return total + cell
-        case int(), int():
-            return total + cell
-    raise AssertionError(f"not to be added up: {total!r} and {cell!r}")
+    return [row_of(ORDERS, _Ordered(row, scheme_name, about)) for row in page]
 
 
 def _facts(opened: Opened) -> list[tuple[str, str]]:
@@ -414,13 +376,13 @@ def _month(left: points.Expiring) -> str:
 
 def _statistics(found: top_ups.Statistics) -> Table:
     label = words.GROUPINGS[found.grouping]
-    fields = (Field(label, lambda each: line_name(each.line), _NAME), *STATISTICS)
+    fields = (Field(label, lambda each: line_name(each.line), NAME_CHARS), *STATISTICS)
     totals = (Field(label, lambda each: words.TOTAL), *STATISTICS)
     return Table(
         title=f"按{label}",
         columns=[Column(field.title, field.width) for field in fields],
-        rows=[_row(fields, each) for each in _by_source(found.lines)],
-        totals=[_row(totals, each) for each in _by_source(found.totals)],
+        rows=[row_of(fields, each) for each in _by_source(found.lines)],
+        totals=[row_of(totals, each) for each in _by_source(found.totals)],
     )
 
 
@@ -440,7 +402,7 @@ def line_name(line: top_ups.Line) -> Cell:
 
 
 def _compliance(found: compliance.Compliance) -> list[Table]:
-    about, limits = found.about, (Column("限额 Limit", _ID), Column(words.CURRENCY))
+    about, limits = found.about, (Column("限额 Limit", ID_CHARS), Column(words.CURRENCY))
 
     def beyond(title: str, fields: Sequence[Field], name: str) -> Table:
         lists = [(each.rules.currency, getattr(each, name)) for each in found.currencies]
@@ -476,7 +438,3 @@ def _limit(currency: str, amount: int | None) -> Cell:
 def _how_many(numbers: Iterable[int]) -> str:
     total = sum(numbers)
     return f"共 {total:,} 条，最多列出 {compliance.ROWS_MAX:,} 条。 {total:,} in all."
-
-
-def _local(moment: datetime | None, about: Subject) -> datetime | None:
-    return None if moment is None else moment.astimezone(about.period.zone)

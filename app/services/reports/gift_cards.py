@@ -27,9 +27,7 @@ PRODUCTS_MAX = 1_000
 products_below = statement(
     select(GiftCardProduct)
     .join(Node, col(Node.id) == col(GiftCardProduct.perspective_id))
-    .where(
-        col(GiftCardProduct.group_id) == bindparam("group_id"), organisation.at_or_below_nodes
-    )
+    .where(col(GiftCardProduct.group_id) == bindparam("group_id"), organisation.at_or_below_nodes)
     .order_by(col(GiftCardProduct.id))
     .limit(PRODUCTS_MAX + 1),
     into=GiftCardProduct,
@@ -197,11 +195,7 @@ async def report(
 
 async def of(tx: Transaction, about: Subject, *, by_store: bool) -> GiftCardValue:
     """The same of a subject that was checked."""
-    products = await tx.all(
-        products_below, group_id=about.perspective.group_id, node_ids=[about.perspective.id]
-    )
-    if len(products) > PRODUCTS_MAX:
-        raise BadInput(f"More than {PRODUCTS_MAX} products: ask for a brand or a store of these.")
+    products = await products_of(tx, about.perspective)
     values: dict[str, Any] = {
         "product_ids": [product.id for product in products],
         "ends_at": about.period.ends_at,
@@ -227,3 +221,11 @@ async def of(tx: Transaction, about: Subject, *, by_store: bool) -> GiftCardValu
             for product in products
         ],
     )
+
+
+async def products_of(tx: Transaction, perspective: Node) -> list[GiftCardProduct]:
+    """The products made at a node or below it; raises `BadInput` where there are too many."""
+    found = await tx.all(products_below, group_id=perspective.group_id, node_ids=[perspective.id])
+    if len(found) > PRODUCTS_MAX:
+        raise BadInput(f"More than {PRODUCTS_MAX} products: ask for a brand or a store of these.")
+    return found
