@@ -21,7 +21,9 @@ from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id
 from app.models.adjustments import Adjustment
 from app.models.cards import ConsumptionVerification, Scheme
+from app.models.coupons import Coupon
 from app.models.ledger import AccountKind
+from app.models.packages import OwnedPackage
 from app.models.purchases import Purchase
 from app.models.spendings import Spending
 from app.models.top_ups import TopUpOrder
@@ -30,6 +32,8 @@ from tests.factories.adjustments import PROPOSE, propose, set_rules
 from tests.factories.cards import Counter, counter
 from tests.factories.crashing import Load, Mortal, Operation
 from tests.factories.ledger import account
+from tests.factories.packages import SELL as SELL_PACKAGE
+from tests.factories.packages import a_sale, goods, package_of
 from tests.factories.purchases import RECORD, a_bill
 from tests.factories.reading import one
 from tests.factories.spendings import CHARGE, VOID
@@ -39,6 +43,7 @@ pytestmark = pytest.mark.anyio
 
 DEATHS = 20
 CLIENTS = 6
+GIFT_POINTS = 7
 REPEATED = 7
 """Each so many-th operation is sent once more at the end."""
 
@@ -61,7 +66,9 @@ THERE = {
     "adjustment": _number(Adjustment),
     "charge": _number(Spending),
     "top_up": _number(TopUpOrder),
+    "package": _number(OwnedPackage),
 }
+coupons_given = _number(Coupon)
 points_earned = statement(select(func.coalesce(func.sum(Purchase.points_earned), 0)), into=int)
 
 
@@ -71,10 +78,14 @@ class Shop:
 
     till: Counter
     plan_id: str
+    package: Any
     charged: list[str] = field(default_factory=list)
 
     def operation(self, random: Random) -> Operation:
-        makers = [self.purchase, self.adjustment, self.charge, self.charge, self.top_up, self.void]
+        makers = [
+            self.purchase, self.adjustment, self.charge, self.charge, self.top_up, self.void,
+            self.sold_package,
+        ]  # fmt: skip
         return random.choice(makers)(random)
 
     def purchase(self, random: Random) -> Operation:
@@ -114,6 +125,9 @@ class Shop:
         }
         return Operation("top_up", SELL, asked)
 
+    def sold_package(self, _random: Random) -> Operation:
+        return Operation("package", SELL_PACKAGE, a_sale(self.till, self.package))
+
     def void(self, random: Random) -> Operation:
         if not self.charged:
             return self.charge(random)
@@ -136,7 +150,9 @@ async def shop(database: Database, now: datetime) -> Shop:
 
     await database.run(prepare)
     await propose(till, "CASH", 10_000_000)
-    return Shop(till, (await plan_of(till))["id"])
+    some = await goods(till)
+    gifts = [some.gift(f"{which}_PURCHASE_GIFT", GIFT_POINTS) for which in ("FIRST", "REPEAT")]
+    return Shop(till, (await plan_of(till))["id"], await package_of(till, contents=gifts))
 
 
 @pytest.fixture
@@ -158,6 +174,8 @@ def brought(operation: Operation, answer: Any) -> dict[str, int]:
                 "BONUS": order["bonus"]["amount"],
                 "POINTS": order["points"],
             }
+        case "package":
+            return {"POINTS": GIFT_POINTS}
         case "charge" | "void":
             sign = -1 if operation.name == "charge" else 1
             spending = answer["spending"]
@@ -174,12 +192,13 @@ async def test_a_server_killed_twenty_times_keeps_its_word(
     await load.settle()
     done = list(load.answered)
     tally = Tally(operation.name for operation, _ in done)
-    assert set(tally) == {"purchase", "adjustment", "charge", "top_up", "void"}
+    assert set(tally) == {"purchase", "adjustment", "charge", "top_up", "void", "package"}
     assert sum(tally.values()) > 5 * DEATHS
 
     there = {name: await one(database, number) for name, number in THERE.items()}
     first = {"adjustment": 1}  # that the shop began with
     assert there == {name: tally[name] + first.get(name, 0) for name in THERE}
+    assert await one(database, coupons_given) == tally["package"]
     expected = Tally(CASH=10_000_000, POINTS=await one(database, points_earned) or 0)
     for operation, answer in done:
         expected.update(brought(operation, answer))

@@ -471,7 +471,7 @@ async def test_ben_9_sales_data_agree_with_the_orders(till: Counter) -> None:
         SALES_BY_STORE, id=package["id"], after=page["pageInfo"]["endCursor"]
     )
     assert page["edges"] + rest["edges"] == found["edges"]
-    since = {"from": till.later(hours=1).now.isoformat()}
+    since: dict[str, Any] = {"from": till.later(hours=1).now.isoformat()}
     assert (await till.as_staff(SALES, id=package["id"], **since))["sold"] == 2
     own = await till.as_staff(SALES, who=till.shop.cashier, id=package["id"])
     assert (own["sold"], own["buyers"]) == (2, 1)

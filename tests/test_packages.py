@@ -95,7 +95,7 @@ async def test_ben_5_ben_6_a_package_says_all_this(till: Counter, some: Goods) -
         "earlyRenewal": {"amount": 169_00},
         "limited": LIMITED | {"price": {"amount": 139_00}},
     }
-    nothing = {
+    nothing: dict[str, Any] = {
         "name": None, "description": None, "rules": None, "points": 0, "moment": "AT_ONCE",
         "benefit": None, "tier": None, "gifts": [],
     }  # fmt: skip

@@ -108,13 +108,11 @@ SALES_BY_STORE = """query ($id: ID!, $first: Int = 20, $after: String) {
 SET_OPENING = """mutation ($input: SchemeSetOpeningInput!) { schemeSetOpening(input: $input) {
   __typename ... on Scheme { openingPackageId openingCouponPackId } } }"""
 
-_kept: list[Any] = [
-    statement(select(table).order_by(table.id), into=table)
-    for table in (
-        Agreement, AgreementAcceptance, AgreementVersion, BenefitGrant, Coupon, Order,
-        OwnedPackage, Package, PackageSettings,
-    )
+_tables: list[Any] = [
+    Agreement, AgreementAcceptance, AgreementVersion, BenefitGrant, Coupon, Order,
+    OwnedPackage, Package, PackageSettings,
 ]  # fmt: skip
+_kept = [statement(select(table).order_by(table.id), into=table) for table in _tables]
 owned_rows = statement(select(OwnedPackage).order_by(col(OwnedPackage.id)), into=OwnedPackage)
 grant_rows = statement(select(BenefitGrant).order_by(col(BenefitGrant.id)), into=BenefitGrant)
 coupon_rows = statement(select(Coupon).order_by(col(Coupon.id)), into=Coupon)

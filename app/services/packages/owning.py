@@ -16,7 +16,7 @@ from app.core.db import Transaction, light, statement
 from app.models.behaviour import Notice
 from app.models.benefits import BenefitSource
 from app.models.cards import Card, CardStatus
-from app.models.members import Member
+from app.models.members import Member, MemberStatus
 from app.models.orders import Order
 from app.models.packages import ContentKind, GiftMoment, OwnedPackage, OwnedState
 from app.models.sessions import PrincipalKind
@@ -226,9 +226,13 @@ async def remind_due(tx: Transaction, *, now: datetime) -> int:
     found = await tx.all(due_to_remind, now=now)
     for owned in found:
         await tx.changed(reminded, owned_id=owned.id)
-        is_news = owned.state is OwnedState.RUNNING and owned.ends_at > now
+        member = await members.living(tx, owned.member_id)
+        is_news = (
+            owned.state is OwnedState.RUNNING
+            and owned.ends_at > now
+            and member.status is MemberStatus.ACTIVE
+        )
         if is_news and not await tx.one(renewal_of, owned_id=owned.id):
-            member = await members.living(tx, owned.member_id)
             for notice in await notices.write(tx, [_notice(owned, member, now)]):
                 live.tell(tx, notice.member_id, "NOTICE", object_id=notice.id, now=now)
     return len(found)

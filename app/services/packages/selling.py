@@ -11,6 +11,7 @@ from app.core.errors import DomainError
 from app.models.benefits import BenefitSource
 from app.models.cards import Card, CardStatus
 from app.models.ledger import AccountKind, PostingKind, SystemAccount
+from app.models.members import MemberStatus
 from app.models.orders import Order
 from app.models.packages import OwnedPackage, OwnedState
 from app.models.payments import RefundRoute
@@ -130,6 +131,8 @@ async def _card(tx: Transaction, order: Order, terms: Terms, now: datetime) -> C
     else:
         assert terms.opens_scheme_id is not None, "a package is bought for some card"
         member = await members.locked(tx, order.member_id)
+        if member.status is not MemberStatus.ACTIVE:
+            raise orders.Undeliverable("This account is closed.")
         scheme = await schemes.scheme(tx, group_id=order.group_id, scheme_id=terms.opens_scheme_id)
         card = await cards.open_bought(
             tx, member=member, scheme=scheme, store_id=order.store_id, now=now

@@ -17,6 +17,7 @@ from app.models.identities import Merge
 from app.models.ledger import Entry, Lot, Posting, PostingKind
 from app.models.members import Consent, Member
 from app.models.orders import Order
+from app.models.packages import AgreementAcceptance, OwnedPackage
 from app.models.payments import Payment, PaymentPurpose, PaymentRefund
 from app.models.points_mall import Fulfilment
 from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
@@ -70,6 +71,8 @@ cards_refunded = _newest(CardRefund, col(CardRefund.card_id), "card_ids")
 tiers_changed = _newest(TierChange, col(TierChange.card_id), "card_ids")
 tiers_granted = _newest(TierGrant, col(TierGrant.card_id), "card_ids")
 cases_marked = _newest(PointsCase, col(PointsCase.card_id), "card_ids")
+packages_owned = _newest(OwnedPackage, col(OwnedPackage.member_id), "member_ids")
+agreements_accepted = _newest(AgreementAcceptance, col(AgreementAcceptance.member_id), "member_ids")
 lots_had = _newest(Lot, col(Lot.account_id), "account_ids")
 
 
@@ -160,6 +163,15 @@ async def _about_the_person(
         "eventEarnings": _shown(
             await tx.all(event_earnings, event_ids=[event.id for event in events]),
             "event_id card_id outcome points growth",
+        ),
+        "packages": _shown(
+            await tx.all(packages_owned, **by_member),
+            "id package_id card_id order_id store_id name currency price price_reason state"
+            " bought_at starts_at ends_at ended_at",
+        ),
+        "agreements": _shown(
+            await tx.all(agreements_accepted, **by_member),
+            "agreement_id version order_id accepted_at",
         ),
         "notices": _shown(
             await tx.all(notices_written, **by_member), "kind details created_at read_at"
