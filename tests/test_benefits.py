@@ -692,3 +692,26 @@ async def test_ben_1_an_extension_prolongs_a_card_once_and_goes_as_far_as_it_is_
     card = await till.as_staff(OF_CARD, id=type_id("card", into.id))
     # What ended five days after the card's end is held until then.
     assert [each["extendedDays"] for each in card["benefits"]] == [0, 30, 0]
+
+
+async def test_ben_2_another_currency_or_a_card_that_cannot_be_used_holds_nothing(
+    till: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = {"memberPricing": {"prices": [{"itemId": "LATTE", "price": 1}]}}
+    await active(till, prices, currency="HKD")
+    await active(till, DISCOUNT)
+    assert await obstacles(till) == {"memberPricing": ("WRONG_CURRENCY", None)}
+    freeze = """mutation ($input: CardStatusChangeInput!) {
+      cardStatusChange(input: $input) { __typename } }"""
+    frozen = {"cardId": till.card_id, "status": "FROZEN", "reason": "Lost and found"}
+    assert await till.as_staff(freeze, input=frozen) == {"__typename": "Card"}
+    assert await obstacles(till) == {
+        "memberPricing": ("CARD_NOT_USABLE", None),
+        "memberDiscount": ("CARD_NOT_USABLE", None),
+    }
+    # As many are active as a group can have.
+    monkeypatch.setattr(benefits.editing, "ACTIVE_MAX", 2)
+    made = await draft(till, DOUBLE)
+    async with benefits_stay(till.database):
+        refused = await till.as_staff(ACTIVATE, input={"id": made["id"]})
+        assert refused["__typename"] == "TooManyActiveBenefits"
