@@ -40,6 +40,7 @@ from resolvers import (
     malls_http,
     payments_http,
     reports_http,
+    students_http,
 )
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
@@ -64,6 +65,7 @@ ROUTE_GROUPS = {
     "/payments": "payments",
     "/reports": "reports",
     "/static": "static",
+    "/students": "students",
     "/sandbox": "sandbox",
     "/healthz": "health",
     "/readyz": "health",
@@ -168,6 +170,7 @@ class App:
             *imports_http.routes(running),
             *reports_http.routes(running),
             *payments_http.routes(running),
+            *students_http.routes(running),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         if sandbox is not None:

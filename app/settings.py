@@ -130,6 +130,21 @@ class SandboxPaySettings(Frozen):
     secret: SecretStr = SecretStr("")
 
 
+class StudentVerifierSettings(Frozen):
+    """An outside verifier of students, as docs/student-verifier.md describes it."""
+
+    base_url: str = ""
+    client_id: str = ""
+    secret: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [bool(_text(each)) for each in (self.base_url, self.client_id, self.secret)]
+        if any(given) and not all(given):
+            raise ValueError("base_url, client_id and secret belong together")
+        return self
+
+
 class MailSettings(Frozen):
     host: str = ""
     port: int = 587
@@ -218,6 +233,7 @@ class Settings(BaseSettings):
     wechat_pay: WeChatPaySettings = WeChatPaySettings()
     stripe: StripeSettings = StripeSettings()
     sandbox_pay: SandboxPaySettings = SandboxPaySettings()
+    student_verifier: StudentVerifierSettings = StudentVerifierSettings()
     files: FilesSettings = FilesSettings()
 
     @model_validator(mode="after")

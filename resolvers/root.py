@@ -36,6 +36,7 @@ from resolvers.admin import sessions as admin_sessions
 from resolvers.admin import smart_top_ups as admin_smart_top_ups
 from resolvers.admin import spendings as admin_spendings
 from resolvers.admin import staff as admin_staff
+from resolvers.admin import student_ids as admin_student_ids
 from resolvers.admin import tags as admin_tags
 from resolvers.admin import tiers as admin_tiers
 from resolvers.admin import top_up_batches as admin_top_up_batches
@@ -59,6 +60,7 @@ from resolvers.member import sessions as member_sessions
 from resolvers.member import sign_in as member_sign_in
 from resolvers.member import smart_top_ups as member_smart_top_ups
 from resolvers.member import spendings as member_spendings
+from resolvers.member import student_ids as member_student_ids
 from resolvers.member import top_ups as member_top_ups
 from schema import (
     adjustments,
@@ -96,6 +98,7 @@ from schema import (
     smart_top_ups,
     spendings,
     staff,
+    student_ids,
     tags,
     tiers,
     timeline,
@@ -126,6 +129,7 @@ MEMBER = (
     member_sign_in,
     member_smart_top_ups,
     member_spendings,
+    member_student_ids,
     member_top_ups,
 )
 ADMIN = (
@@ -158,6 +162,7 @@ ADMIN = (
     admin_smart_top_ups,
     admin_spendings,
     admin_staff,
+    admin_student_ids,
     admin_tags,
     admin_tiers,
     admin_top_up_batches,
@@ -202,6 +207,7 @@ HANDLERS = [
         smart_top_ups,
         spendings,
         staff,
+        student_ids,
         tags,
         tiers,
         timeline,

@@ -60,6 +60,7 @@ from app.services.packages.agreements import Acceptance
 from app.services.points import Expiring
 from app.services.purchases import Paid
 from app.services.scopes import LoadedScope
+from app.services.student_ids import institutions
 from app.services.timeline import Happening, Place, TimelineKind
 from app.services.top_ups import listing, plans
 
@@ -140,6 +141,9 @@ class Loaders:
         )
         self.gift: DataLoader[UUID, GiftCardGift] = DataLoader(self._gifts)
         self.gift_of_card: DataLoader[UUID, GiftCardGift | None] = DataLoader(self._gifts_of_cards)
+        self.institution_domains: DataLoader[UUID, list[str]] = DataLoader(
+            self._institution_domains
+        )
 
         self.node: DataLoader[UUID, Node] = DataLoader(self._nodes)
         self.image: DataLoader[UUID, File] = DataLoader(self._images)
@@ -226,6 +230,10 @@ class Loaders:
     async def _gifts_of_cards(self, ids: list[UUID]) -> list[GiftCardGift | None]:
         found = await self.database.read(gifts.by_card, ids)
         return [found.get(i) for i in ids]
+
+    async def _institution_domains(self, ids: list[UUID]) -> list[list[str]]:
+        found = await self.database.read(institutions.domains, ids)
+        return [found[i] for i in ids]
 
     async def _nodes(self, ids: list[UUID]) -> list[Node]:
         found = await self.database.read(organisation.nodes, ids)

@@ -27,6 +27,7 @@ class NoticeKind(StrEnum):
     GIFT_RECEIVED = "GIFT_RECEIVED"
     GIFT_CLAIMED = "GIFT_CLAIMED"
     GIFT_RETURNED = "GIFT_RETURNED"
+    STUDENT_ID_ENDING = "STUDENT_ID_ENDING"
 
 
 describe(
@@ -39,6 +40,7 @@ describe(
         "GIFT_RECEIVED": "Somebody gives the member a gift card: see `gift`.",
         "GIFT_CLAIMED": "A gift card the member gave was claimed: see `gift`.",
         "GIFT_RETURNED": "Nobody claimed a gift card in time: it is back, see `gift`.",
+        "STUDENT_ID_ENDING": "The student ID ends soon: see `studentIdEnding`.",
     },
 )
 
@@ -64,6 +66,13 @@ class PackageEnding:
     ends_at: datetime = strawberry.field(description="The first moment without it.")
 
 
+@strawberry.type(description="A student ID that ends soon, as it was when the notice was written.")
+class StudentIdEnding:
+    verification_id: strawberry.ID = strawberry.field(description="Which, `stu_…`.")
+    days: int = strawberry.field(description="How many days before, as the settings said.")
+    valid_until: datetime = strawberry.field(description="When it ends.")
+
+
 @strawberry.type(description="Something the member should hear of.")
 class Notice:
     id: strawberry.ID = strawberry.field(description="Its id, `ntc_…`.")
@@ -75,6 +84,9 @@ class Notice:
     )
     package_ending: PackageEnding | None = strawberry.field(
         description="What a notice of kind PACKAGE_ENDING says; null for others."
+    )
+    student_id_ending: StudentIdEnding | None = strawberry.field(
+        description="What a notice of kind STUDENT_ID_ENDING says; null for others."
     )
 
     row: strawberry.Private[rows.Notice]
@@ -89,6 +101,9 @@ class Notice:
             read_at=row.read_at,
             points_expiring=_points_expiring(row) if kind is NoticeKind.POINTS_EXPIRING else None,
             package_ending=_package_ending(row) if kind is NoticeKind.PACKAGE_ENDING else None,
+            student_id_ending=(
+                _student_id_ending(row) if kind is NoticeKind.STUDENT_ID_ENDING else None
+            ),
             row=row,
         )
 
@@ -124,6 +139,15 @@ def _points_expiring(row: rows.Notice) -> PointsExpiring:
             )
             for each in details["cards"]
         ],
+    )
+
+
+def _student_id_ending(row: rows.Notice) -> StudentIdEnding:
+    details = row.details
+    return StudentIdEnding(
+        verification_id=strawberry.ID(type_id("stu", UUID(details["verification_id"]))),
+        days=details["days"],
+        valid_until=datetime.fromisoformat(details["valid_until"]),
     )
 
 

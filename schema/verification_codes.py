@@ -15,7 +15,8 @@ from schema.problems import Problem, shown_as
 
 
 class CodePurpose(StrEnum):
-    """Without CONSUME: a code to pay with is sent by the till that asks for it."""
+    """Without CONSUME, for the till that asks for such a code sends it, and STUDENT_ID, which
+    `studentEmailCodeSend` sends."""
 
     SIGN_IN = "SIGN_IN"
     BIND = "BIND"

@@ -17,6 +17,7 @@ from app.gateways.sandbox import (
     SandboxPayAccount,
     SandboxState,
     StripeAccount,
+    StudentVerifierAccount,
     WeChatPayAccount,
 )
 from app.gateways.sandbox.accounts import new_private_key
@@ -30,6 +31,7 @@ MERCHANT_KEY_FILE = "demo-wechat-pay.pem"
 
 SMS_SECRET_ID, SMS_APP_ID, SMS_TEMPLATE_ID = "demo", "1400000000", "449739"
 SMS_TEXT = "【禾木餐饮】您的验证码是 {1}，请勿告诉他人。Your code is {1}."
+STUDENT_CLIENT_ID = "regulars-demo"
 OIDC_NAME, OIDC_CLIENT_ID = "demo", "regulars-demo"
 MAIL_SENDER = "hello@regulars.example"
 MERCHANT_ID, CERTIFICATE_SERIAL = "1900000001", "3775B6A45ACD588826D15E583A95F5DD00000001"
@@ -142,6 +144,11 @@ def demo_settings(
             "webhook_secret": f"whsec_{keys['providers']}",
         },
         "sandbox_pay": {"base_url": f"{sandbox}/pay", "secret": keys["providers"]},
+        "student_verifier": {
+            "base_url": f"{sandbox}/students",
+            "client_id": STUDENT_CLIENT_ID,
+            "secret": keys["providers"],
+        },
         "files": {"folder": str(folder / "files")},
     }  # fmt: skip
     return read_settings(**given)
@@ -183,4 +190,8 @@ def sandbox_state(settings: Settings) -> SandboxState:
             webhook_url=f"{settings.public_url}/payments/stripe/notify",
         ),
         pay=SandboxPayAccount(settings.sandbox_pay.secret.get_secret_value()),
+        students=StudentVerifierAccount(
+            settings.student_verifier.client_id,
+            settings.student_verifier.secret.get_secret_value(),
+        ),
     )

@@ -11,6 +11,7 @@ from app.gateways.mail import MailGateway
 from app.gateways.oidc import OidcClient, OidcProvider
 from app.gateways.payments.protocol import PaymentGateway
 from app.gateways.sms import SmsGateway
+from app.gateways.student_verifier import StudentVerifier
 from app.gateways.wechat import WeChat
 
 CODE_TEMPLATE = "verification_code"
@@ -30,6 +31,7 @@ class Outside:
     files: FileStore
     payments: Mapping[str, PaymentGateway] = field(default_factory=dict)
     """By the provider's name; only what settings describe is here."""
+    student_verifier: StudentVerifier | None = None
 
 
 class NoSms:

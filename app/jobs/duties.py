@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.db import Transaction
-from app.services import files, ledger, member_records, shop, spendings, tiers
+from app.services import files, ledger, member_records, shop, spendings, student_ids, tiers
 from app.services.gift_cards import gifts
 from app.services.packages import owning
 from app.services.top_ups import orders, smart
@@ -82,6 +82,21 @@ async def return_gifts(tx: Transaction, *, now: datetime) -> int:
     return await gifts.return_unclaimed(tx, now=now)
 
 
+async def expire_student_ids(tx: Transaction, *, now: datetime) -> int:
+    """Student IDs whose time is over, with their tags (STU-3)."""
+    return await student_ids.expire_due(tx, now=now)
+
+
+async def remind_of_student_ids(tx: Transaction, *, now: datetime) -> int:
+    """Student IDs that end soon (STU-2)."""
+    return await student_ids.remind_due(tx, now=now)
+
+
+async def withdraw_lapsed_students(tx: Transaction, *, now: datetime) -> int:
+    """Verifications from which the outside verifier sent nobody back (STU-1)."""
+    return await student_ids.withdraw_lapsed(tx, now=now)
+
+
 DUTIES: tuple[Duty, ...] = (
     expire_lots,
     begin_packages,
@@ -96,4 +111,7 @@ DUTIES: tuple[Duty, ...] = (
     return_gifts,
     forget_files,
     index_names,
+    expire_student_ids,
+    remind_of_student_ids,
+    withdraw_lapsed_students,
 )

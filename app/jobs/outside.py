@@ -21,7 +21,9 @@ from app.gateways.payments.sandbox_pay import SandboxPay, SandboxPayConfig
 from app.gateways.payments.stripe import Stripe, StripeConfig
 from app.gateways.payments.wechat_pay import WeChatPay
 from app.gateways.payments.wechat_pay_keys import WeChatPayConfig
+from app.gateways.signed_verifier import SignedVerifier, VerifierConfig
 from app.gateways.sms import TencentSms, TencentSmsConfig, TencentTemplate
+from app.gateways.student_verifier import CALLBACK_PATH
 from app.gateways.wechat import WeChat, WeChatApp
 from app.gateways.wechat_tokens import TokenStore
 from app.services import provider_tokens
@@ -86,7 +88,22 @@ async def open_outside(settings: Settings, tokens: TokenStore) -> AsyncIterator[
             http=http,
             files=_files(settings.files, http),
             payments=_payments(settings, http, tokens),
+            student_verifier=_student_verifier(settings),
         )
+
+
+def _student_verifier(settings: Settings) -> SignedVerifier | None:
+    given = settings.student_verifier
+    if not given.base_url:
+        return None
+    return SignedVerifier(
+        VerifierConfig(
+            base_url=given.base_url,
+            client_id=given.client_id,
+            secret=given.secret.get_secret_value(),
+            callback_url=f"{settings.public_url}{CALLBACK_PATH}",
+        )
+    )
 
 
 def _payments(

@@ -231,12 +231,12 @@ PLAIN: dict[str, str] = {
     "store_group_stores": "id store_group_id store_id",
     "store_groups": "id perspective_id name created_at",
     "student_id_settings": "id group_id node_id is_open methods validity_months page_title "
-    "page_text user_group_name tag_id gift_rule gifts reminder_days submissions_a_day version "
-    "changed_at",
+    "page_text cover_file_id user_group_name tag_id gift_rule gifts reminder_days "
+    "submissions_a_day version changed_at",
     "student_identities": "id group_id member_id",
-    "student_verifications": "id group_id node_id member_id method state verifier_event "
-    "answer_until submitted_at approved_at valid_until ended_at decided_by_id reason is_renewal "
-    "gifted_at remind_at reminder_days tag_id member_tag_id",
+    "student_verifications": "id group_id node_id member_id method state card_file_id "
+    "verifier_event answer_until submitted_at approved_at valid_until ended_at decided_by_id "
+    "reason is_renewal gifted_at remind_at reminder_days tag_id member_tag_id",
     "tags": "id group_id name created_at",
     "terminals": "id store_id name is_active created_at",
     "tickets": "id purpose payload expires_at tries",

@@ -54,6 +54,7 @@ class CodePurpose(StrEnum):
     BIND = "BIND"
     CARD_PIN = "CARD_PIN"
     CONSUME = "CONSUME"
+    STUDENT_ID = "STUDENT_ID"
 
 
 class VerificationCode(Row, table=True):

@@ -47,6 +47,7 @@ class StudentIdSettings(Row, table=True):
     validity_months: int
     page_title: str = Field(max_length=120)
     page_text: str = Field(max_length=10_000)
+    cover_file_id: UUID | None = Field(default=None, foreign_key="files.id")
     user_group_name: str | None = Field(default=None, max_length=64)
     """What staff call those whose student ID is valid: the user group they make up."""
     tag_id: UUID | None = Field(default=None, foreign_key="tags.id")
@@ -174,6 +175,8 @@ class StudentVerification(Row, table=True):
     student_name: str | None = Field(
         default=None, sa_type=Personal("student_verifications.student_name")
     )
+    card_file_id: UUID | None = Field(default=None, foreign_key="files.id")
+    """The picture of the student card, until staff have decided."""
     verifier_event: str | None = Field(default=None, max_length=128)
     answer_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """Until when the outside verifier may answer."""

@@ -7,12 +7,22 @@ from uuid import UUID
 from sqlalchemy import bindparam
 from sqlmodel import col, delete, func, select, update
 
-from app.core.db import Transaction, any_of, changed_copy, light, statement
+from app.core.db import (
+    Transaction,
+    any_of,
+    changed_copy,
+    every_column,
+    light,
+    statement,
+    upsert,
+    values_of,
+)
 from app.core.errors import BadInput, DomainError
 from app.core.texts import checked_text
 from app.models.members import Member, MemberStatus, MemberTag, Tag
 from app.models.scopes import ScopeAudience
 from app.models.staff import Permission
+from app.models.student_ids import StudentIdSettings
 from app.services import audit, members
 from app.services.actors import Actor
 
@@ -52,6 +62,12 @@ audience_with = statement(
     select(ScopeAudience.id).where(col(ScopeAudience.tag_id) == bindparam("tag_id")).limit(1),
     into=UUID,
 )
+settings_with = statement(
+    select(StudentIdSettings.id)
+    .where(col(StudentIdSettings.tag_id) == bindparam("tag_id"))
+    .limit(1),
+    into=UUID,
+)
 take_off_everybody = statement(
     delete(MemberTag).where(col(MemberTag.tag_id) == bindparam("tag_id"))
 )
@@ -80,6 +96,23 @@ take_off_member = statement(
         col(MemberTag.member_id) == bindparam("member_id"), any_of(col(MemberTag.tag_id), "tag_ids")
     )
 )
+put_once = upsert(
+    lambda insert: (
+        insert(MemberTag)
+        .values(every_column(MemberTag))
+        .on_conflict_do_nothing(index_elements=["member_id", "tag_id"])
+        .returning(col(MemberTag.id))
+    ),
+    into=UUID,
+)
+worn_row = statement(
+    select(MemberTag.id).where(
+        col(MemberTag.member_id) == bindparam("member_id"),
+        col(MemberTag.tag_id) == bindparam("tag_id"),
+    ),
+    into=UUID,
+)
+take_off_row = statement(delete(MemberTag).where(col(MemberTag.id) == bindparam("member_tag_id")))
 new_tag = light(Tag)
 new_member_tag = light(MemberTag)
 
@@ -107,10 +140,11 @@ class TooManyTags(DomainError):
 
 
 class TagInUse(DomainError):
-    """Something is meant for members with this tag, and would otherwise be meant for nobody."""
+    """Something is meant for members with this tag, and would otherwise be meant for nobody; or
+    student IDs bring it."""
 
     def __init__(self) -> None:
-        super().__init__("Something is offered to members with this tag. Change that first.")
+        super().__init__("Something is meant for members with this tag. Change that first.")
 
 
 async def of_group(tx: Transaction, actor: Actor) -> list[Tag]:
@@ -154,7 +188,7 @@ async def rename(tx: Transaction, actor: Actor, *, tag_id: UUID, name: str, now:
 async def remove(tx: Transaction, actor: Actor, *, tag_id: UUID, now: datetime) -> Tag:
     """Drop a tag, and take it off everybody. Raises `TagNotFound`, `TagInUse`."""
     tag = await _written(tx, actor, tag_id)
-    if await tx.one(audience_with, tag_id=tag.id):
+    if await tx.one(audience_with, tag_id=tag.id) or await tx.one(settings_with, tag_id=tag.id):
         raise TagInUse
     await tx.changed(take_off_everybody, tag_id=tag.id)
     await tx.changed(delete_tag, tag_id=tag.id)
@@ -194,6 +228,33 @@ async def take_off(
     if await tx.changed(take_off_member, member_id=member.id, tag_ids=unwanted):
         await _record_on(tx, actor, "member.untag", member, unwanted, now)
     return member
+
+
+async def require(tx: Transaction, *, group_id: UUID, tag_id: UUID) -> None:
+    """Raise `TagNotFound` unless the group has the tag."""
+    if not await tx.all(tags_by_id, ids=[tag_id], group_id=group_id):
+        raise TagNotFound
+
+
+async def put_by_rule(
+    tx: Transaction, *, member_id: UUID, tag_id: UUID, now: datetime
+) -> tuple[UUID, bool]:
+    """Give a member a tag because a rule says so: the row's id, and whether it is new.
+
+    Who put it there remembers the id, and takes off that row alone: a tag that staff put on by
+    hand, before or since, is another row and stays.
+    """
+    row = new_member_tag(member_id=member_id, tag_id=tag_id, tagged_at=now)
+    if put := await tx.one(put_once, **values_of(row)):
+        return put, True
+    worn = await tx.one(worn_row, member_id=member_id, tag_id=tag_id)
+    assert worn is not None, "the caller has locked the member, and so has whoever takes tags off"
+    return worn, False
+
+
+async def take_off_by_rule(tx: Transaction, *, member_tag_id: UUID) -> bool:
+    """Take off what `put_by_rule` put on; whether it was still there."""
+    return await tx.changed(take_off_row, member_tag_id=member_tag_id) > 0
 
 
 async def _written(tx: Transaction, actor: Actor, tag_id: UUID) -> Tag:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from app.core.db import Database, Transaction, every_column, upsert, values_of
 from app.core.ids import new_id, parse_type_id, type_id
+from app.gateways.outside import Outside
 from app.models.cards import Card, ConsumptionVerification, DeductionRule, Scheme, Tier
 from app.models.members import Member
 from app.models.organisation import Node, Terminal
@@ -144,6 +145,7 @@ class Counter:
     shop: Shop
     signer: TokenSigner
     now: datetime
+    outside: Outside | None = None
 
     def later(self, **duration: float) -> "Counter":
         return replace(self, now=self.now + timedelta(**duration))
@@ -187,7 +189,7 @@ class Counter:
             request_id="test",
             client_address="203.0.113.7",
             principal=principal,
-            outside=cast("Any", None),
+            outside=cast("Any", self.outside),
             signer=self.signer,
         )
 

@@ -7,6 +7,7 @@ an account. It proves people's identity to anybody who asks: never in production
 from app.gateways.sandbox.accounts import (
     SandboxPayAccount,
     StripeAccount,
+    StudentVerifierAccount,
     WeChatPayAccount,
 )
 from app.gateways.sandbox.app import SandboxInProductionError, create_sandbox
@@ -30,6 +31,7 @@ __all__ = [
     "SandboxState",
     "StaffLogin",
     "StripeAccount",
+    "StudentVerifierAccount",
     "WeChatAccount",
     "WeChatPayAccount",
     "create_sandbox",

@@ -40,6 +40,12 @@ class SandboxPayAccount:
 
 
 @dataclass(frozen=True)
+class StudentVerifierAccount:
+    client_id: str = "sandbox"
+    secret: str = field(default="sandbox-students-secret", repr=False)
+
+
+@dataclass(frozen=True)
 class PlatformCertificate:
     """One of WeChat Pay's own, with its key."""
 

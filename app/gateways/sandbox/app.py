@@ -22,6 +22,7 @@ from app.gateways.sandbox.state import (
     WeChatUser,
 )
 from app.gateways.sandbox.stripe import stripe_app
+from app.gateways.sandbox.students import students_app
 from app.gateways.sandbox.tencent_sms import tencent_sms_app
 from app.gateways.sandbox.web import json_object
 from app.gateways.sandbox.wechat import wechat_app, wechat_user
@@ -37,8 +38,8 @@ class SandboxInProductionError(Exception):
 def create_sandbox(state: SandboxState, *, production: bool) -> Starlette:
     """To be mounted at the path of `state.public_url`, or to be served alone.
 
-    Providers: {public_url}/wechat, /tencent-sms, /oidc, /wechat-pay, /stripe, /pay; mail has
-    `smtp.start_smtp`.
+    Providers: {public_url}/wechat, /tencent-sms, /oidc, /wechat-pay, /stripe, /pay,
+    /students; mail has `smtp.start_smtp`.
     Raises SandboxInProductionError.
     """
     if production:
@@ -59,6 +60,7 @@ def create_sandbox(state: SandboxState, *, production: bool) -> Starlette:
             Mount("/wechat-pay", wechat_pay_app(state)),
             Mount("/stripe", stripe_app(state)),
             Mount("/pay", pay_app(state)),
+            Mount("/students", students_app(state)),
         ]
     )
 

@@ -13,6 +13,7 @@ from app.core.clock import utc_now
 from app.gateways.sandbox.accounts import (
     SandboxPayAccount,
     StripeAccount,
+    StudentVerifierAccount,
     WeChatPayAccount,
     made_up_wechat_pay,
 )
@@ -186,6 +187,7 @@ class SandboxState:
     """Whether notifications are signed with WeChat Pay's public key, as for new merchants."""
     stripe: StripeAccount = field(default_factory=StripeAccount)
     pay: SandboxPayAccount = field(default_factory=SandboxPayAccount)
+    students: StudentVerifierAccount = field(default_factory=StudentVerifierAccount)
     clock: Callable[[], datetime] = utc_now
     timeout_fault_s: float = 30.0
     """How long the fault "timeout" keeps a caller waiting at most."""

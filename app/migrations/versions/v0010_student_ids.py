@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("validity_months", sa.Integer(), nullable=False),
         sa.Column("page_title", sa.String(length=120), nullable=False),
         sa.Column("page_text", sa.String(length=10000), nullable=False),
+        sa.Column("cover_file_id", sa.Uuid(), nullable=True),
         sa.Column("user_group_name", sa.String(length=64), nullable=True),
         sa.Column("tag_id", sa.Uuid(), nullable=True),
         sa.Column("gift_rule", sa.String(length=32), nullable=False),
@@ -68,6 +69,9 @@ def upgrade() -> None:
             "submissions_a_day > 0", name=op.f("ck_student_id_settings_submissions")
         ),
         sa.CheckConstraint("validity_months > 0", name=op.f("ck_student_id_settings_validity")),
+        sa.ForeignKeyConstraint(
+            ["cover_file_id"], ["files.id"], name=op.f("fk_student_id_settings_cover_file_id")
+        ),
         sa.ForeignKeyConstraint(
             ["group_id"], ["nodes.id"], name=op.f("fk_student_id_settings_group_id")
         ),
@@ -115,6 +119,7 @@ def upgrade() -> None:
         sa.Column("identity", sa.Text(), nullable=True),
         sa.Column("identity_index", sa.String(length=64), nullable=True),
         sa.Column("student_name", sa.Text(), nullable=True),
+        sa.Column("card_file_id", sa.Uuid(), nullable=True),
         sa.Column("verifier_event", sa.String(length=128), nullable=True),
         sa.Column("answer_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=False),
@@ -134,6 +139,9 @@ def upgrade() -> None:
             "(approved_at IS NULL) = (valid_until IS NULL)"
             " AND (state <> 'APPROVED' OR approved_at IS NOT NULL)",
             name=op.f("ck_student_verifications_approval"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["card_file_id"], ["files.id"], name=op.f("fk_student_verifications_card_file_id")
         ),
         sa.ForeignKeyConstraint(
             ["group_id"], ["nodes.id"], name=op.f("fk_student_verifications_group_id")

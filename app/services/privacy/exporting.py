@@ -23,6 +23,7 @@ from app.models.points_mall import Fulfilment
 from app.models.purchases import Purchase, PurchaseLine, PurchasePayment, PurchaseRefund
 from app.models.sessions import Session
 from app.models.spendings import Spending, SpendingRefund
+from app.models.student_ids import StudentVerification
 from app.models.tiers import TierChange, TierGrant
 from app.models.top_ups import TopUpOrder
 from app.services import identities, ledger, members, schemes, tags
@@ -48,6 +49,9 @@ merges_survived = _newest(Merge, col(Merge.survivor_id), "member_ids")
 real_names = _newest(RealName, col(RealName.member_id), "member_ids")
 events_told = _newest(MemberEvent, col(MemberEvent.member_id), "member_ids")
 event_earnings = _newest(EventEarning, col(EventEarning.event_id), "event_ids")
+student_ids_asked_for = _newest(
+    StudentVerification, col(StudentVerification.member_id), "member_ids"
+)
 notices_written = _newest(Notice, col(Notice.member_id), "member_ids")
 orders_made = _newest(Order, col(Order.member_id), "member_ids")
 redeemed_things = _newest(Fulfilment, col(Fulfilment.member_id), "member_ids")
@@ -156,6 +160,11 @@ async def _about_the_person(
             await tx.all(merges_survived, **by_member), "id loser_id merged_at undone_at"
         ),
         "tags": _shown([tag for worn in tagged.values() for tag in worn], "name"),
+        "studentIds": _shown(
+            await tx.all(student_ids_asked_for, **by_member),
+            "id method state institution identity student_name submitted_at approved_at"
+            " valid_until ended_at reason note",
+        ),
         "events": _shown(
             events,
             "id event_key source external_id business_date streak_days store_id occurred_at",
