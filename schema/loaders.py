@@ -11,7 +11,7 @@ from app.core.db import Database, Transaction
 from app.models.benefits import Benefit
 from app.models.campaigns import Campaign
 from app.models.cards import Card, Scheme, Tier
-from app.models.coupons import CouponTerms
+from app.models.coupons import Coupon, CouponPackItem, CouponTemplate, CouponTerms, CouponUse
 from app.models.files import File
 from app.models.gift_cards import GiftCard, GiftCardGift, GiftCardProduct
 from app.models.identities import Identity
@@ -51,8 +51,11 @@ from app.services import (
 )
 from app.services.actors import Actor
 from app.services.benefits import Held
+from app.services.coupons import reading as coupon_records
 from app.services.coupons import terms
-from app.services.coupons.giving import Portion
+from app.services.coupons.giving import Portion, pack_items
+from app.services.coupons.reading import CouponFilter
+from app.services.coupons.standing import CouponStatus
 from app.services.gift_cards import gifts, holding, products
 from app.services.ledger import Line, Scope
 from app.services.packages import agreements
@@ -122,12 +125,29 @@ class CardsSeen(NamedTuple):
     member_id: UUID
 
 
+class CouponsPage(NamedTuple):
+    """A page of a member's coupons, as far as somebody may see them."""
+
+    actor: Actor
+    member_id: UUID
+    status: CouponStatus | None
+    before: UUID | None
+    limit: int
+    now: datetime
+
+
 class Loaders:
     """One set per operation, so nothing is remembered between people."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.coupon_terms: DataLoader[UUID, CouponTerms] = DataLoader(self._coupon_terms)
+        self.coupon_template: DataLoader[UUID, CouponTemplate] = DataLoader(self._coupon_templates)
+        self.coupon_pack_items: DataLoader[UUID, list[CouponPackItem]] = DataLoader(
+            self._coupon_pack_items
+        )
+        self.coupon_uses: DataLoader[UUID, list[CouponUse]] = DataLoader(self._coupon_uses)
+        self.coupons_seen: DataLoader[CouponsPage, list[Coupon]] = DataLoader(self._coupons_seen)
         self.gift_portions: DataLoader[coupons.Gift, list[Portion]] = DataLoader(
             self._gift_portions
         )
@@ -207,6 +227,21 @@ class Loaders:
     async def _coupon_terms(self, ids: list[UUID]) -> list[CouponTerms]:
         found = await self.database.read(terms.by_ids, ids)
         return [found[i] for i in ids]
+
+    async def _coupon_templates(self, ids: list[UUID]) -> list[CouponTemplate]:
+        found = await self.database.read(coupons.templates_by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _coupon_pack_items(self, pack_ids: list[UUID]) -> list[list[CouponPackItem]]:
+        found = await self.database.read(pack_items, pack_ids)
+        return [found[i] for i in pack_ids]
+
+    async def _coupon_uses(self, coupon_ids: list[UUID]) -> list[list[CouponUse]]:
+        found = await self.database.read(coupon_records.uses_by_coupon, coupon_ids)
+        return [found[i] for i in coupon_ids]
+
+    async def _coupons_seen(self, pages: list[CouponsPage]) -> list[list[Coupon]]:
+        return await self.database.read(_coupons_of_each, pages)
 
     async def _gift_portions(self, gifts: list[coupons.Gift]) -> list[list[Portion]]:
         return await self.database.read(coupons.portions_of_each, gifts)
@@ -455,6 +490,21 @@ async def _cards_of_each(tx: Transaction, wanted: list[CardsSeen]) -> list[list[
         member_ids = [each.member_id for each in wanted if each.actor == actor]
         by_actor[actor] = await cards.seen_of_members(tx, actor, member_ids)
     return [by_actor[each.actor][each.member_id] for each in wanted]
+
+
+async def _coupons_of_each(tx: Transaction, pages: list[CouponsPage]) -> list[list[Coupon]]:
+    """A statement a page, as `_each_page`; a list of members shows few of each."""
+    return [
+        await coupon_records.page(
+            tx,
+            actor,
+            wanted=CouponFilter(member_id=member_id, status=status),
+            before=before,
+            limit=limit,
+            now=now,
+        )
+        for actor, member_id, status, before, limit, now in pages
+    ]
 
 
 async def _timeline_of_each(tx: Transaction, pages: list[TimelinePage]) -> list[list[Happening]]:

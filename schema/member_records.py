@@ -13,12 +13,14 @@ from app.models.identities import IdentityKind
 from app.models.members import AttributeKind, Gender, MemberStatus, birthday_date
 from app.services import member_records
 from app.services.cards import BalanceRange
+from app.services.coupons.standing import CouponStatus
 from app.services.member_records import Known, MemberFilter, MemberKind
 from schema.cards import Card
 from schema.context import Info
+from schema.coupons.records import Coupon
 from schema.enums import describe
 from schema.identities import Contact, ContactIsTheirs, ContactTaken, Identity
-from schema.loaders import CardsSeen
+from schema.loaders import CardsSeen, CouponsPage
 from schema.members import (
     AttributeDefinition,
     AttributeTaken,
@@ -32,7 +34,7 @@ from schema.members import (
     member_id_of,
 )
 from schema.organisation import Node, NodeNotFound
-from schema.pages import PAGE_SIZE_DEFAULT, After, First
+from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
 from schema.scalars import Long
 from schema.schemes import CardMustBeBought, NotAtThisStore, SchemeHasNoTier, SchemeNotFound
 from schema.tags import Tag, TagNotFound, TooManyTags
@@ -134,6 +136,25 @@ class Member:
     ) -> TimelineConnection:
         actor = await info.context.actor()
         return await TimelineConnection.load(info, self.row.id, kinds, first, after, actor)
+
+    @strawberry.field(
+        description="Their coupons of templates made where the asker holds `coupons:read`, above"
+        " or below; the newest first."
+    )
+    async def coupons(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE_DEFAULT,
+        after: After = None,
+        status: Annotated[
+            CouponStatus | None,
+            strawberry.argument(description="Those that stand so now; null is all."),
+        ] = None,
+    ) -> Connection[Coupon]:
+        now, actor = info.context.now, await info.context.actor()
+        page = CouponsPage(actor, self.row.id, status, row_after(after), page_limit(first), now)
+        rows = await info.context.loaders.coupons_seen.load(page)
+        return Connection[Coupon].of(rows, first, lambda row: Coupon.of(row, now))
 
     @strawberry.field(description="Their latest decision about each purpose.")
     async def consents(self, info: Info) -> list[Consent]:

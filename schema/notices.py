@@ -23,6 +23,7 @@ class NoticeKind(StrEnum):
 
     POINTS_EXPIRING = "POINTS_EXPIRING"
     PACKAGE_ENDING = "PACKAGE_ENDING"
+    COUPONS_EXPIRING = "COUPONS_EXPIRING"
     GIFT_READY = "GIFT_READY"
     GIFT_RECEIVED = "GIFT_RECEIVED"
     GIFT_CLAIMED = "GIFT_CLAIMED"
@@ -36,6 +37,7 @@ describe(
     {
         "POINTS_EXPIRING": "Points expire soon: see `pointsExpiring`.",
         "PACKAGE_ENDING": "A package ends soon: see `packageEnding`.",
+        "COUPONS_EXPIRING": "Coupons expire soon: see `couponsExpiring`.",
         "GIFT_READY": "A gift card the member gives can be claimed: see `gift`.",
         "GIFT_RECEIVED": "Somebody gives the member a gift card: see `gift`.",
         "GIFT_CLAIMED": "A gift card the member gave was claimed: see `gift`.",
@@ -73,6 +75,15 @@ class StudentIdEnding:
     valid_until: datetime = strawberry.field(description="When it ends.")
 
 
+@strawberry.type(description="A coupon that expires soon, as it was when the notice was written.")
+class CouponExpiring:
+    coupon_id: strawberry.ID = strawberry.field(description="The coupon, `cpn_…`.")
+    title: str = strawberry.field(description="What it is called.")
+    valid_until: datetime = strawberry.field(
+        description="The first moment at which it cannot be used any more."
+    )
+
+
 @strawberry.type(description="Something the member should hear of.")
 class Notice:
     id: strawberry.ID = strawberry.field(description="Its id, `ntc_…`.")
@@ -87,6 +98,9 @@ class Notice:
     )
     student_id_ending: StudentIdEnding | None = strawberry.field(
         description="What a notice of kind STUDENT_ID_ENDING says; null for others."
+    )
+    coupons_expiring: list[CouponExpiring] | None = strawberry.field(
+        description="What a notice of kind COUPONS_EXPIRING says; null for others."
     )
 
     row: strawberry.Private[rows.Notice]
@@ -104,6 +118,9 @@ class Notice:
             student_id_ending=(
                 _student_id_ending(row) if kind is NoticeKind.STUDENT_ID_ENDING else None
             ),
+            coupons_expiring=_coupons_expiring(row)
+            if kind is NoticeKind.COUPONS_EXPIRING
+            else None,
             row=row,
         )
 
@@ -115,6 +132,17 @@ class Notice:
             return None
         gift_id = UUID(self.row.details["gift_id"])
         return GiftCardGift.of(await info.context.loaders.gift.load(gift_id))
+
+
+def _coupons_expiring(row: rows.Notice) -> list[CouponExpiring]:
+    return [
+        CouponExpiring(
+            coupon_id=strawberry.ID(type_id("cpn", UUID(each["coupon_id"]))),
+            title=each["title"],
+            valid_until=datetime.fromisoformat(each["valid_until"]),
+        )
+        for each in row.details["coupons"]
+    ]
 
 
 def _package_ending(row: rows.Notice) -> PackageEnding:

@@ -42,6 +42,8 @@ describe(
         "TIER_CHANGE": "A card's tier changed.",
         "MERGE": "Another record of the same person became part of this one, or was parted again.",
         "NOTICE": "The member was told something.",
+        "COUPON_RECEIVED": "The member was given a coupon, or claimed it.",
+        "COUPON_USED": "A coupon of the member was used for a bill.",
     },
 )
 
@@ -53,6 +55,8 @@ ID_PREFIXES = {
     TimelineKind.TIER_CHANGE: "tch",
     TimelineKind.MERGE: "mrg",
     TimelineKind.NOTICE: "ntc",
+    TimelineKind.COUPON_RECEIVED: "cpn",
+    TimelineKind.COUPON_USED: "cpu",
 }
 """What the ids of a kind begin with; those of movements of value are the ledger's, `led_…`."""
 

@@ -59,7 +59,7 @@ async def test_cpn_2_a_pack_given_counts_as_all_of_its_coupons_and_once_for_a_ca
     assert {len(each.code) for each in given} == {20}
     again = await run(give)
     assert again == given
-    left = await till.database.read(coupons.templates, [scarce.id, endless.id])
+    left = await till.database.read(coupons.templates_by_ids, [scarce.id, endless.id])
     assert (left[scarce.id].stock_left, left[endless.id].stock_left) == (0, None)
 
     await run(lambda tx: tx.changed(set_state, coupon_id=given[0].id, new_state=CouponState.USED))

@@ -1,6 +1,7 @@
 """Text that people type into names and titles, checked before it reaches a column."""
 
 import unicodedata
+from urllib.parse import urlsplit
 
 from app.core.errors import BadInput
 
@@ -36,3 +37,29 @@ def shortened_text(text: str, *, at_most: int) -> str:
     """What of a text can be stored, for what is only shown: a device's name for itself."""
     kept = [c for c in text if unicodedata.category(c) not in {"Cc", "Cs"}]
     return "".join(kept).strip()[:at_most]
+
+
+def checked_url(what: str, url: str, *, at_most: int) -> str:
+    """An address that a page may open or load: https, a host, nobody's credentials.
+
+    Raises `BadInput` naming `what`.
+    """
+    url = checked_text(what, url, at_most=at_most)
+    try:
+        parts = urlsplit(url)
+        port = parts.port  # which raises for what is no port
+    except ValueError:
+        raise BadInput(f"{what} is not an address.") from None
+    is_sound = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc and port != 0
+    if not is_sound or not url.isascii() or " " in url:
+        raise BadInput(f"{what} must be an https address.")
+    return url
+
+
+def pattern_of(what: str, part: str, *, at_most: int) -> str:
+    """A LIKE pattern, escaped by `\\`, for what contains the text; its own wildcards mean
+    themselves. Raises as `checked_text`."""
+    text = checked_text(what, part, at_most=at_most)
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"

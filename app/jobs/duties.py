@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.db import Transaction
-from app.services import files, ledger, member_records, shop, spendings, student_ids, tiers
+from app.services import coupons, files, ledger, member_records, shop, spendings, student_ids, tiers
 from app.services.gift_cards import gifts
 from app.services.packages import owning
 from app.services.top_ups import orders, smart
@@ -62,6 +62,21 @@ async def release_quotes(tx: Transaction, *, now: datetime) -> int:
     return await smart.release_overdue(tx, now=now)
 
 
+async def release_coupons(tx: Transaction, *, now: datetime) -> int:
+    """Coupons that a bill held for too long (CPN-3)."""
+    return await coupons.release_overdue(tx, now=now)
+
+
+async def expire_coupons(tx: Transaction, *, now: datetime) -> int:
+    """Coupons whose time is over (CPN-3)."""
+    return await coupons.expire_due(tx, now=now)
+
+
+async def remind_of_coupons(tx: Transaction, *, now: datetime) -> int:
+    """Coupons whose time is over in three days (CPN-3)."""
+    return await coupons.remind_due(tx, now=now)
+
+
 async def index_names(tx: Transaction, *, now: datetime) -> int:
     """Names that an earlier release wrote without an index to find them by (MEM-1)."""
     return await member_records.index_names(tx, now=now)
@@ -110,6 +125,9 @@ DUTIES: tuple[Duty, ...] = (
     deliver_gifts,
     return_gifts,
     forget_files,
+    release_coupons,
+    expire_coupons,
+    remind_of_coupons,
     index_names,
     expire_student_ids,
     remind_of_student_ids,

@@ -151,6 +151,7 @@ class Coupon(Row, table=True):
         Index("ix_coupons_issued_to", "issued_to_id", "template_id"),
         Index("ix_coupons_template", "template_id", "id"),
         Index("ix_coupons_group", "group_id", "id"),
+        Index("ix_coupons_pack", "pack_id", "id"),
         Index(
             "ix_coupons_valid",
             "valid_until",

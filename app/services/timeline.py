@@ -32,6 +32,7 @@ from app.core.db import Choice, Statement, Transaction, any_of, statement
 from app.core.ids import LARGEST_ID
 from app.models.behaviour import MemberEvent, Notice
 from app.models.cards import Card, CodeScan, Tier
+from app.models.coupons import Coupon, CouponTerms, CouponUse, CouponUseState
 from app.models.identities import Merge
 from app.models.ledger import Account, AccountKind, Entry, Posting, PostingKind
 from app.models.organisation import Terminal
@@ -60,6 +61,8 @@ class TimelineKind(StrEnum):
     TIER_CHANGE = "TIER_CHANGE"
     MERGE = "MERGE"
     NOTICE = "NOTICE"
+    COUPON_RECEIVED = "COUPON_RECEIVED"
+    COUPON_USED = "COUPON_USED"
 
 
 class Happening(NamedTuple):
@@ -313,6 +316,32 @@ BRANCHES = (
         at=col(Notice.created_at),
         title=col(Notice.kind),
         source=select(Notice).where(any_of(col(Notice.member_id), "member_ids")),
+    ),
+    _Branch(
+        kind=_is(TimelineKind.COUPON_RECEIVED),
+        key=col(Coupon.id),
+        at=col(Coupon.issued_at),
+        title=col(CouponTerms.title),
+        source=select(Coupon)
+        .join(CouponTerms, col(CouponTerms.id) == col(Coupon.terms_id))
+        .where(any_of(col(Coupon.member_id), "member_ids")),
+        store_id=col(Coupon.store_id),
+    ),
+    _Branch(
+        kind=_is(TimelineKind.COUPON_USED),
+        key=col(CouponUse.id),
+        at=col(CouponUse.used_at),
+        title=col(CouponTerms.title),
+        source=select(CouponUse)
+        .join(Coupon, col(Coupon.id) == col(CouponUse.coupon_id))
+        .join(CouponTerms, col(CouponTerms.id) == col(Coupon.terms_id))
+        .where(
+            any_of(col(Coupon.member_id), "member_ids"),
+            col(CouponUse.state) == CouponUseState.USED,
+        ),
+        store_id=col(CouponUse.store_id),
+        amount=-col(CouponUse.took_off),
+        unit=col(CouponUse.currency),
     ),
 )
 

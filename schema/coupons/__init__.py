@@ -1,4 +1,4 @@
-"""Coupons (CPN-1…CPN-4)."""
+"""Coupons: what they promise, who has them, and what tills do with them (CPN-1…CPN-4)."""
 
 from app.services import coupons
 from schema.coupons.gifts import (
@@ -8,7 +8,10 @@ from schema.coupons.gifts import (
     Gift,
     GiftInput,
 )
+from schema.coupons.issuing import ISSUING_PROBLEMS
+from schema.coupons.templates import TEMPLATE_PROBLEMS
 from schema.coupons.terms import CouponKind, CouponTerms
+from schema.coupons.till import TILL_PROBLEMS
 from schema.problems import shown_as
 
 __all__ = [
@@ -25,4 +28,7 @@ __all__ = [
 HANDLERS = [
     shown_as(CouponTemplateNotFound, coupons.CouponTemplateNotFound),
     shown_as(CouponPackNotFound, coupons.CouponPackNotFound),
+    *TEMPLATE_PROBLEMS,
+    *ISSUING_PROBLEMS,
+    *TILL_PROBLEMS,
 ]

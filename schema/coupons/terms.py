@@ -49,8 +49,8 @@ class CouponGiftItems:
 @strawberry.type(description="DISCOUNT_TO: a fixed price for items, or for the bill.")
 class CouponFixedPrice:
     price: Money = strawberry.field(description="What is paid: for each unit, or for the bill.")
-    items: list[str] | None = strawberry.field(
-        description="Any of these, by the till's ids, the dearest on the bill first; null is all"
+    items: list[str] = strawberry.field(
+        description="Any of these, by the till's ids, the dearest on the bill first; empty is all"
         " that the coupon is for."
     )
     quantity: int = strawberry.field(description="How many units at that price.")
@@ -77,7 +77,7 @@ def benefit_shown(row: rows.CouponTerms) -> BenefitShown:
         case values.FixedPrice(price, items, quantity):
             return CouponFixedPrice(
                 price=Money.of(price, currency),
-                items=None if items is None else list(items),
+                items=list(items or ()),
                 quantity=quantity,
             )
     assert_never(benefit)

@@ -10,6 +10,7 @@ from sqlmodel import func, select
 from app.core.db import Database, statement
 from app.models.behaviour import BehaviourRule, EventEarning, MemberEvent, Notice, PointsCase
 from app.models.cards import Card, CodeScan, Scheme, Tier
+from app.models.coupons import Coupon, CouponPack, CouponTemplate, CouponUse
 from app.models.identities import Identity, Merge
 from app.models.ledger import Account, AccountKind, Entry, Lot, LotMovement, Posting
 from app.models.members import Member, MemberTag, Tag
@@ -35,6 +36,10 @@ _accounts = statement(select(Account).order_by(Account.id), into=Account)  # typ
 _tiers = statement(select(Tier).order_by(Tier.id), into=Tier)  # type: ignore[arg-type]
 _orders = statement(select(TopUpOrder).order_by(TopUpOrder.id), into=TopUpOrder)  # type: ignore[arg-type]
 _plans = statement(select(TopUpPlan).order_by(TopUpPlan.id), into=TopUpPlan)  # type: ignore[arg-type]
+_templates = statement(select(CouponTemplate).order_by(CouponTemplate.id), into=CouponTemplate)  # type: ignore[arg-type]
+_packs = statement(select(CouponPack).order_by(CouponPack.id), into=CouponPack)  # type: ignore[arg-type]
+_coupons = statement(select(Coupon).order_by(Coupon.id), into=Coupon)  # type: ignore[arg-type]
+_uses = statement(select(CouponUse).order_by(CouponUse.id), into=CouponUse)  # type: ignore[arg-type]
 _cases = statement(select(PointsCase).order_by(PointsCase.id), into=PointsCase)  # type: ignore[arg-type]
 _schemes = statement(select(Scheme).order_by(Scheme.id), into=Scheme)  # type: ignore[arg-type]
 _purchases = statement(select(Purchase).order_by(Purchase.id), into=Purchase)  # type: ignore[arg-type]
@@ -43,7 +48,8 @@ _purchases = statement(select(Purchase).order_by(Purchase.id), into=Purchase)  #
 async def standing(database: Database) -> list[Any]:
     """Everything a refusal must leave as it was."""
     counts: list[Any] = [await one(database, count) for count in _rows]
-    tables = (_accounts, _cases, _schemes, _tiers, _orders, _plans, _purchases)
+    coupons = (_templates, _packs, _coupons, _uses)
+    tables = (*coupons, _accounts, _cases, _schemes, _tiers, _orders, _plans, _purchases)
     return [*counts, *[await every(database, table) for table in tables]]
 
 

@@ -175,6 +175,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("state = 'LOCKED'"),
         )
         batch_op.create_index("ix_coupons_member", ["member_id", "id"], unique=False)
+        batch_op.create_index("ix_coupons_pack", ["pack_id", "id"], unique=False)
         batch_op.create_index(
             "ix_coupons_remind",
             ["remind_at"],

@@ -1,9 +1,12 @@
 """Coupons: templates, packs, and coupons from their issue to their end (CPN-1…CPN-4).
 
-`values` computes what a coupon takes off a bill, `validity` its dates, `codes` its secret;
-`giving` issues coupons for a cause.
+`values` computes what a coupon takes off a bill, `validity` its dates, `codes` its secret, and
+`standing` how it stands at a moment. `templates` and `packs` are the back office's, with `details`
+and `states`; `giving` issues coupons for a cause, `issuing` by staff and to those who claim them;
+`redeeming` is the till's, `reading` lists, and `expiring` is what the clock brings about.
 """
 
+from app.services.coupons.expiring import expire_due, remind_due, withdraw_of_member
 from app.services.coupons.giving import (
     COUPONS_AT_ONCE_MAX,
     CouponPackNotFound,
@@ -12,18 +15,19 @@ from app.services.coupons.giving import (
     TakenBack,
     give,
     given_by,
-    packs,
+    packs_by_ids,
     portions_of_each,
     require_gifts,
     take_back,
-    templates,
+    templates_by_ids,
 )
+from app.services.coupons.redeeming.returning import release_overdue
 from app.services.coupons.values import (
     Bill,
     BillInOtherCurrency,
     BillLine,
+    BillLineKind,
     BillTooSmall,
-    LineKind,
     NothingToTakeOff,
     Value,
     value_of,
@@ -34,20 +38,24 @@ __all__ = [
     "Bill",
     "BillInOtherCurrency",
     "BillLine",
+    "BillLineKind",
     "BillTooSmall",
     "CouponPackNotFound",
     "CouponTemplateNotFound",
     "Gift",
-    "LineKind",
     "NothingToTakeOff",
     "TakenBack",
     "Value",
+    "expire_due",
     "give",
     "given_by",
-    "packs",
+    "packs_by_ids",
     "portions_of_each",
+    "release_overdue",
+    "remind_due",
     "require_gifts",
     "take_back",
-    "templates",
+    "templates_by_ids",
     "value_of",
+    "withdraw_of_member",
 ]

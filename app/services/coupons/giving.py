@@ -26,6 +26,7 @@ from app.models.organisation import Node
 from app.services import organisation, schemes
 from app.services.coupons import validity
 from app.services.coupons.codes import code_index_of, new_code
+from app.services.coupons.standing import is_locked
 
 COUNT_MAX = 100
 """How many times one gift brings its template or pack."""
@@ -168,11 +169,11 @@ class Portion(NamedTuple):
     number: int
 
 
-async def templates(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, CouponTemplate]:
+async def templates_by_ids(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, CouponTemplate]:
     return {row.id: row for row in await tx.all(templates_by_id, ids=list(ids))}
 
 
-async def packs(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, CouponPack]:
+async def packs_by_ids(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, CouponPack]:
     return {row.id: row for row in await tx.all(packs_by_id, ids=list(ids))}
 
 
@@ -194,8 +195,8 @@ async def require_gifts(tx: Transaction, *, perspective: Node, gifts: Sequence[G
     """
     if len(gifts) > GIFTS_MAX:
         raise BadInput(f"At most {GIFTS_MAX} gifts can be promised.")
-    found = await templates(tx, {gift.template_id for gift in gifts if gift.template_id})
-    found_packs = await packs(tx, {gift.pack_id for gift in gifts if gift.pack_id})
+    found = await templates_by_ids(tx, {gift.template_id for gift in gifts if gift.template_id})
+    found_packs = await packs_by_ids(tx, {gift.pack_id for gift in gifts if gift.pack_id})
     wanted = [found.get(gift.template_id) for gift in gifts if gift.template_id]
     wanted_packs = [found_packs.get(gift.pack_id) for gift in gifts if gift.pack_id]
     places = await organisation.nodes(
@@ -275,11 +276,6 @@ async def given_by(
     return found
 
 
-def is_locked(coupon: Coupon, now: datetime) -> bool:
-    """Whether a bill holds the coupon at a moment; a lock whose time is over holds nothing."""
-    return coupon.locked_until is not None and coupon.locked_until > now
-
-
 async def portions_of(tx: Transaction, gifts: Sequence[Gift]) -> list[Portion]:
     """What gifts bring together."""
     return [portion for of_gift in await portions_of_each(tx, gifts) for portion in of_gift]
@@ -290,7 +286,7 @@ async def portions_of_each(tx: Transaction, gifts: Sequence[Gift]) -> list[list[
     contents = await pack_items(tx, {gift.pack_id for gift in gifts if gift.pack_id})
     ids = {gift.template_id for gift in gifts if gift.template_id}
     ids |= {item.template_id for items in contents.values() for item in items}
-    found = await templates(tx, ids)
+    found = await templates_by_ids(tx, ids)
 
     def opened(gift: Gift) -> list[Portion]:
         if gift.template_id is not None:

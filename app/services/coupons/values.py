@@ -18,7 +18,7 @@ GIFT_ITEMS_MAX: Final = 50
 GIFT_QUANTITY_MAX: Final = 100
 
 
-class LineKind(StrEnum):
+class BillLineKind(StrEnum):
     """What a line of a bill is."""
 
     ITEM = "ITEM"
@@ -35,7 +35,7 @@ class BillLine:
     price: int
     quantity: int = 1
     category: str | None = None
-    kind: LineKind = LineKind.ITEM
+    kind: BillLineKind = BillLineKind.ITEM
 
     @property
     def amount(self) -> int:
@@ -223,9 +223,9 @@ def _names_products(terms: CouponTerms) -> bool:
 
 
 def _takes_part(terms: CouponTerms, line: BillLine) -> bool:
-    if line.kind is LineKind.SUB_ITEM and not terms.includes_sub_items:
+    if line.kind is BillLineKind.SUB_ITEM and not terms.includes_sub_items:
         return False
-    if line.kind is LineKind.SIDE_DISH and not terms.includes_side_dishes:
+    if line.kind is BillLineKind.SIDE_DISH and not terms.includes_side_dishes:
         return False
     return (
         not _names_products(terms)

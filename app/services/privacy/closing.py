@@ -17,7 +17,7 @@ from app.models.orders import Order, OrderState
 from app.models.sessions import PrincipalKind, Session
 from app.models.spendings import Spending, SpendingState
 from app.models.top_ups import TopUpOrder, TopUpState
-from app.services import files, ledger, members, requests, sessions, student_ids
+from app.services import coupons, files, ledger, members, requests, sessions, student_ids
 from app.services.members import Bearer
 from app.services.merges.merging import lock_cards
 from app.services.points_mall import fulfilling
@@ -183,6 +183,7 @@ async def close(
     refusal = BalanceLeft(left)
     if refusal.owes or (left and not forfeit_balances):
         raise refusal  # which rolls the expiry back
+    await coupons.withdraw_of_member(tx, member_id=member.id, now=now)
     await tx.changed(expire_cards, member_id=member.id)
     await tx.changed(remove_identities, member_id=member.id)
     await student_ids.forget(tx, member_id=member.id, now=now)

@@ -13,6 +13,7 @@ from app.models.adjustments import Adjustment, CardRefund
 from app.models.behaviour import EventEarning, MemberEvent, Notice, PointsCase
 from app.models.cards import Card, CodeScan
 from app.models.compliance import RealName
+from app.models.coupons import Coupon, CouponUse
 from app.models.identities import Merge
 from app.models.ledger import Entry, Lot, Posting, PostingKind
 from app.models.members import Consent, Member
@@ -49,6 +50,8 @@ merges_survived = _newest(Merge, col(Merge.survivor_id), "member_ids")
 real_names = _newest(RealName, col(RealName.member_id), "member_ids")
 events_told = _newest(MemberEvent, col(MemberEvent.member_id), "member_ids")
 event_earnings = _newest(EventEarning, col(EventEarning.event_id), "event_ids")
+coupons_had = _newest(Coupon, col(Coupon.member_id), "member_ids")
+coupons_used = _newest(CouponUse, col(CouponUse.coupon_id), "coupon_ids")
 student_ids_asked_for = _newest(
     StudentVerification, col(StudentVerification.member_id), "member_ids"
 )
@@ -136,6 +139,7 @@ async def _about_the_person(
 ) -> dict[str, list[dict[str, Any]]]:
     by_member = {"member_ids": [record.id for record in records]}
     events: list[MemberEvent] = await tx.all(events_told, **by_member)
+    had: list[Coupon] = await tx.all(coupons_had, **by_member)
     tagged = await tags.of_members(tx, by_member["member_ids"])
     return {
         "records": _shown(
@@ -172,6 +176,15 @@ async def _about_the_person(
         "eventEarnings": _shown(
             await tx.all(event_earnings, event_ids=[event.id for event in events]),
             "event_id card_id outcome points growth",
+        ),
+        "coupons": _shown(
+            had,
+            "id template_id state cause_kind issued_at valid_from valid_until returned_at ended_at",
+        ),
+        "couponUses": _shown(
+            await tx.all(coupons_used, coupon_ids=[coupon.id for coupon in had]),
+            "coupon_id state channel store_id order_number bill_amount took_off currency used_at"
+            " ended_at",
         ),
         "packages": _shown(
             await tx.all(packages_owned, **by_member),

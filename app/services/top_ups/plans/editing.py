@@ -11,7 +11,7 @@ from app.core.db import Transaction, any_of, if_given, light, statement
 from app.core.errors import BadInput, DomainError
 from app.core.ids import LARGEST_ID
 from app.core.money import MINOR_UNIT_DIGITS
-from app.core.texts import checked_text
+from app.core.texts import pattern_of
 from app.models.organisation import Node, NodeKind
 from app.models.staff import Permission
 from app.models.top_ups import PlanState, TopUpPlan, TopUpPlanKind
@@ -192,7 +192,9 @@ async def page(
         state=state,
         kind=kind,
         perspective_id=perspective_id,
-        name_like=None if name_part is None else _like(name_part),
+        name_like=None
+        if name_part is None
+        else pattern_of("search", name_part, at_most=plan_details.NAME_CHARS_MAX),
         at_most=limit,
     )
 
@@ -355,14 +357,6 @@ async def _require_only_custom(tx: Transaction, plan: TopUpPlan) -> None:
         for place in own:
             if loaded[other.scope_id].covers(place, groups_of.get(place.id, ())):
                 raise CustomPlanExists(other, place)
-
-
-def _like(name_part: str) -> str:
-    """A pattern for what contains the text; its own wildcards mean themselves."""
-    text = checked_text("search", name_part, at_most=plan_details.NAME_CHARS_MAX)
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"
 
 
 async def _record(
