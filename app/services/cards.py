@@ -371,6 +371,21 @@ async def open_bought(
     return issued.card
 
 
+async def open_by_pack(
+    tx: Transaction, *, member: Member, pack_id: UUID, store_id: UUID | None, now: datetime
+) -> list[Card]:
+    """Give a locked member, who bought a coupon pack, the cards that it opens (CRD-9).
+
+    For the transaction that delivers the pack. Of a scheme whose card they hold that one is the
+    answer; one without a tier opens nothing yet.
+    """
+    found = await schemes.opened_by_pack(tx, group_id=member.group_id, pack_id=pack_id)
+    return [
+        await open_bought(tx, member=member, scheme=scheme, store_id=store_id, now=now)
+        for scheme in found
+    ]
+
+
 async def issue_card(
     tx: Transaction,
     *,

@@ -110,6 +110,16 @@ opening_package = statement(
     select(Package.perspective_id, Package.name).where(col(Package.id) == bindparam("package_id")),
     into=OpeningProduct,
 )
+schemes_opened_by_pack = statement(
+    select(Scheme)
+    .where(
+        col(Scheme.group_id) == bindparam("group_id"),
+        col(Scheme.opening_pack_id) == bindparam("pack_id"),
+        select(Tier.id).where(col(Tier.scheme_id) == col(Scheme.id)).exists(),
+    )
+    .order_by(col(Scheme.id)),
+    into=Scheme,
+)
 set_opening_of = statement(
     update(Scheme)
     .where(col(Scheme.id) == bindparam("scheme_id"))
@@ -439,6 +449,11 @@ async def set_opening(
     )
     await _record(tx, actor, "scheme.set_opening", found, now, pack=pack_id, package=package_id)
     return await scheme(tx, group_id=actor.group_id, scheme_id=scheme_id)
+
+
+async def opened_by_pack(tx: Transaction, *, group_id: UUID, pack_id: UUID) -> list[Scheme]:
+    """The schemes whose cards are opened by buying a coupon pack, and that have a tier."""
+    return await tx.all(schemes_opened_by_pack, group_id=group_id, pack_id=pack_id)
 
 
 async def require_free_opening(tx: Transaction, scheme: Scheme) -> None:
