@@ -15,11 +15,16 @@ from app.models.ledger import SystemAccount
 from app.services import cards, ledger, points_mall
 from app.services.members import Bearer
 from app.services.points_mall import fulfilling, offering
+from tests.factories import gift_cards, packages
 from tests.factories.cards import Counter, a_device, counter, the_card
 from tests.factories.coupons import a_pack, a_template
 from tests.factories.points_mall import (
+    CREATE,
     OWN,
     RECIPIENT,
+    a_picture_of,
+    an_item,
+    cancel_by_staff,
     code_of,
     give_points,
     listed,
@@ -217,6 +222,65 @@ async def test_coupons_are_there_at_once(till: Counter, database: Database) -> N
     found = await every(database, coupons_there)
     assert [each.member_id for each in found] == [till.shop.member.id] * 7
     assert await points_of(till) == 200
+
+
+async def test_packages_and_gift_cards_are_redeemed_and_taken_back(
+    till: Counter, database: Database
+) -> None:
+    """MAL-1: a package on the card, a gift card all of gift value, each once; staff take back what
+    is unused, whole."""
+    await give_points(till, 1_000)
+    package, product = await packages.package_of(till), await gift_cards.product_of(till)
+    premium = await listed(till, name="Premium", package={"packageId": package["id"]})
+    assert (premium["kind"], premium["packageId"]) == ("PACKAGE", package["id"])
+    worth = await listed(till, giftCard={"productId": product["id"], "face": 50_00})
+    assert (worth["kind"], worth["giftCardFace"]) == ("GIFT_CARD", 50_00)
+    key = new_id().hex
+    for _ in range(2):
+        owned_order = await ordered(till, premium, requestKey=key)
+    (owned,) = await every(database, packages.owned_rows)
+    assert (owned.name, owned.state, owned.price) == ("Premium", "RUNNING", 0)
+    card_order = await ordered(till, worth, quantity=2)
+    made = await every(database, gift_cards.all_cards)
+    assert [(each.face, each.cash, each.holder_id) for each in made] == [
+        (50_00, 0, till.shop.member.id)
+    ] * 2
+    assert await points_of(till) == 700
+    picture, drafted = [await a_picture_of(till)], await packages.draft(till)
+    async with mall_stays(database), gift_cards.gift_cards_stay(database):
+        assert refusal(await order(till, premium, quantity=2)) == "BAD_USER_INPUT"
+        for more, why in (
+            ({"package": {"packageId": type_id("pkg", new_id())}}, "PackageNotFound"),
+            ({"package": {"packageId": package["id"], "rule": 1}}, "BAD_USER_INPUT"),
+            ({"package": {"packageId": drafted["id"]}}, "PackageNotOnSale"),
+            ({"giftCard": {"productId": product["id"], "face": 0}}, "BAD_USER_INPUT"),
+            (
+                {"giftCard": {"productId": type_id("gcp", new_id()), "face": 1}},
+                "GiftCardProductNotFound",
+            ),
+            (
+                {
+                    "giftCard": {"productId": product["id"], "face": 1},
+                    "package": {"packageId": package["id"]},
+                },
+                "BAD_USER_INPUT",
+            ),
+        ):
+            asked = await an_item(till, fileIds=picture, **more)
+            assert refusal(await till.as_staff(CREATE, input=asked)) == why, more
+    for of in (owned_order, card_order):
+        done = await cancel_by_staff(till, of)
+        assert done["mallOrder"]["order"]["state"] == "REFUNDED", done
+    assert await points_of(till) == 1_000
+    (owned,) = await every(database, packages.owned_rows)
+    assert owned.state == "REFUNDED"
+    assert {each.state for each in await every(database, gift_cards.all_cards)} == {"REFUNDED"}
+    used = await ordered(till, worth)
+    card = (await every(database, gift_cards.all_cards))[-1]
+    await gift_cards.paid(till, {"number": card.number, "key": card.key}, 20_00)
+    async with mall_stays(database), gift_cards.gift_cards_stay(database):
+        assert refusal(await cancel_by_staff(till, used)) == "GiftCardNotWhole"
+    assert await database.scan(ledger.check) == []
 
 
 async def test_two_at_once_share_neither_the_last_piece_nor_a_limit(

@@ -154,8 +154,9 @@ PLAIN: dict[str, str] = {
     "lots": "id account_id origin_id moved_from_id amount remaining earned_at expires_at "
     "restriction",
     "mall_items": "id group_id perspective_id scope_id kind product_id product_count "
-    "can_be_picked_up can_be_shipped name description category position file_ids price_points "
-    "price_amount currency stock_left limit_per_member is_listed version created_at changed_at",
+    "product_rule product_face can_be_picked_up can_be_shipped name description category position "
+    "file_ids price_points price_amount currency stock_left limit_per_member is_listed version "
+    "created_at changed_at",
     "member_events": "id group_id member_id event_key source external_id business_date streak_days "
     "store_id occurred_at",
     "member_tags": "id member_id tag_id tagged_at",

@@ -18,6 +18,8 @@ class MallItemKind(StrEnum):
     PHYSICAL = "PHYSICAL"
     COUPON = "COUPON"
     COUPON_PACK = "COUPON_PACK"
+    PACKAGE = "PACKAGE"
+    GIFT_CARD = "GIFT_CARD"
 
 
 class MallItem(Row, table=True):
@@ -51,9 +53,13 @@ class MallItem(Row, table=True):
     scope_id: UUID = Field(foreign_key="scopes.id")
     kind: MallItemKind = Field(sa_type=Choice(MallItemKind))
     product_id: UUID | None = None
-    """The coupon template or the pack that it brings."""
+    """The coupon template or pack, the package or the gift-card product that it brings."""
     product_count: int = 1
     """How many of these."""
+    product_rule: int | None = None
+    """By which of its sales rules a package comes."""
+    product_face: int | None = Long(default=None)
+    """The value of a gift card, in minor units of its product's currency."""
     can_be_picked_up: bool = False
     can_be_shipped: bool = False
     name: str = Field(max_length=120)

@@ -4,13 +4,17 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.errors import BadInput
 from app.core.ids import parse_type_id
 from app.models.points_mall import MallItemKind
 from app.services import points_mall
 from app.services.points_mall import details
 from schema.coupons import GIFT_PROBLEMS, GiftInput
 from schema.files import FileNotFound
+from schema.gift_cards.problems import GiftCardProductNotFound
 from schema.organisation import NodeNotFound, StoreGroupNotFound
+from schema.packages.buying import PackageNotOnSale
+from schema.packages.packages import PackageNotFound
 from schema.points_mall.items import MallItem, MallItemNotFound, ShelfFull
 from schema.problems import EditedMeanwhile
 from schema.scalars import Long, MoneyInput
@@ -82,6 +86,38 @@ class _AnyItemInput:
         )
 
 
+@strawberry.input(description="A package that a piece brings.")
+class MallPackageInput:
+    package_id: strawberry.ID = strawberry.field(description="An active package, `pkg_…`.")
+    rule: int = strawberry.field(
+        default=0, description="By which of its sales rules, counted from 0."
+    )
+
+    def brings(self) -> points_mall.Brings:
+        """What a piece brings; raises `BadInput`."""
+        return points_mall.Brings(
+            kind=MallItemKind.PACKAGE,
+            product_id=parse_type_id("pkg", self.package_id),
+            product_rule=self.rule,
+        )
+
+
+@strawberry.input(description="A gift card that a piece brings: all of it is gift value.")
+class MallGiftCardInput:
+    product_id: strawberry.ID = strawberry.field(
+        description="An active product of electronic cards, `gcp_…`."
+    )
+    face: Long = strawberry.field(description="Its value, in minor units of the currency.")
+
+    def brings(self) -> points_mall.Brings:
+        """What a piece brings; raises `BadInput`."""
+        return points_mall.Brings(
+            kind=MallItemKind.GIFT_CARD,
+            product_id=parse_type_id("gcp", self.product_id),
+            product_face=self.face,
+        )
+
+
 @strawberry.input(description="An item to make. Members find it once it is listed.")
 class MallItemCreateInput(_AnyItemInput):
     perspective_id: strawberry.ID = strawberry.field(
@@ -89,15 +125,25 @@ class MallItemCreateInput(_AnyItemInput):
     )
     coupons: GiftInput | None = strawberry.field(
         default=None,
-        description="The coupons that a piece brings, for good; null makes it a PHYSICAL item.",
+        description="The coupons that a piece brings, for good. Without coupons, package and gift"
+        " card it is a PHYSICAL item; it brings one of these at most.",
+    )
+    package: MallPackageInput | None = strawberry.field(
+        default=None, description="The package that a piece brings, for good."
+    )
+    gift_card: MallGiftCardInput | None = strawberry.field(
+        default=None, description="The gift card that a piece brings, for good."
     )
     stock: Long | None = strawberry.field(default=None, description=_STOCK)
 
     def brings(self) -> points_mall.Brings:
         """What a piece brings; raises `BadInput`."""
-        if self.coupons is None:
-            return points_mall.Brings(kind=MallItemKind.PHYSICAL)
-        return points_mall.Brings.coupons(self.coupons.gift())
+        found = [each.brings() for each in (self.package, self.gift_card) if each is not None]
+        if self.coupons is not None:
+            found.append(points_mall.Brings.coupons(self.coupons.gift()))
+        if len(found) > 1:
+            raise BadInput("An item brings one of coupons, a package and a gift card.")
+        return found[0] if found else points_mall.Brings(kind=MallItemKind.PHYSICAL)
 
 
 @strawberry.input(
@@ -123,7 +169,15 @@ class MallItemSetListedInput:
 
 
 MallItemCreateResult = Annotated[
-    MallItem | NodeNotFound | StoreGroupNotFound | AudienceNotFound | FileNotFound | GIFT_PROBLEMS,
+    MallItem
+    | NodeNotFound
+    | StoreGroupNotFound
+    | AudienceNotFound
+    | FileNotFound
+    | GIFT_PROBLEMS
+    | PackageNotFound
+    | PackageNotOnSale
+    | GiftCardProductNotFound,
     strawberry.union("MallItemCreateResult", description="The item, or why there is none."),
 ]
 MallItemUpdateResult = Annotated[

@@ -30,6 +30,8 @@ describe(
         "PHYSICAL": "A thing that is picked up at a store or shipped.",
         "COUPON": "Coupons of one template.",
         "COUPON_PACK": "All coupons of a pack.",
+        "PACKAGE": "A package of benefits.",
+        "GIFT_CARD": "An electronic gift card.",
     },
 )
 
@@ -117,9 +119,24 @@ class MallItem:
     async def images(self, info: Info) -> list[Image]:
         return await images(info, self.row.file_ids)
 
-    @strawberry.field(description="The coupons that a piece brings; null for a thing.")
+    @strawberry.field(description="The coupons that a piece brings; null if it brings none.")
     def coupons(self) -> Gift | None:
         return _coupons(self.row)
+
+    @strawberry.field(description="The package that a piece brings, `pkg_…`; null if none.")
+    def package_id(self) -> strawberry.ID | None:
+        return _product(self.row, MallItemKind.PACKAGE, "pkg")
+
+    @strawberry.field(description="The gift-card product, `gcp_…`; null if it brings none.")
+    def gift_card_product_id(self) -> strawberry.ID | None:
+        return _product(self.row, MallItemKind.GIFT_CARD, "gcp")
+
+    @strawberry.field(
+        description="The value of the gift card, in minor units of its product's currency."
+    )
+    def gift_card_face(self) -> Long | None:
+        face = self.row.product_face
+        return None if face is None else Long(face)
 
     @strawberry.field(description="The node it was made under.")
     async def perspective(self, info: Info) -> Node:
@@ -175,9 +192,24 @@ class MallOffer:
             row=row,
         )
 
-    @strawberry.field(description="The coupons that a piece brings; null for a thing.")
+    @strawberry.field(description="The coupons that a piece brings; null if it brings none.")
     def coupons(self) -> Gift | None:
         return _coupons(self.row)
+
+    @strawberry.field(description="The package that a piece brings, `pkg_…`; null if none.")
+    def package_id(self) -> strawberry.ID | None:
+        return _product(self.row, MallItemKind.PACKAGE, "pkg")
+
+    @strawberry.field(description="The gift-card product, `gcp_…`; null if it brings none.")
+    def gift_card_product_id(self) -> strawberry.ID | None:
+        return _product(self.row, MallItemKind.GIFT_CARD, "gcp")
+
+    @strawberry.field(
+        description="The value of the gift card, in minor units of its product's currency."
+    )
+    def gift_card_face(self) -> Long | None:
+        face = self.row.product_face
+        return None if face is None else Long(face)
 
     @strawberry.field(description="Its pictures, the cover first.")
     async def images(self, info: Info) -> list[Image]:
@@ -187,6 +219,12 @@ class MallOffer:
 def _coupons(row: rows.MallItem) -> Gift | None:
     gift = points_mall.Brings.of(row).gift
     return None if gift is None else Gift.of(gift)
+
+
+def _product(row: rows.MallItem, kind: MallItemKind, prefix: str) -> strawberry.ID | None:
+    if row.kind is not kind or row.product_id is None:
+        return None
+    return strawberry.ID(type_id(prefix, row.product_id))
 
 
 def item_id_of(item_id: UUID) -> strawberry.ID:

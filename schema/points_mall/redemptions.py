@@ -16,6 +16,7 @@ from schema.card_status import CardNotFound, CardNotUsable
 from schema.context import Info
 from schema.enums import describe
 from schema.files import Image
+from schema.gift_cards.problems import GiftCardNotRefundable, GiftCardNotWhole
 from schema.ledger import BalanceTooLarge
 from schema.orders import (
     MethodCannotPay,
@@ -25,6 +26,7 @@ from schema.orders import (
     TooManyOpenOrders,
 )
 from schema.organisation import Node, NodeNotFound, TerminalNotFound
+from schema.packages.owned import PackageOver, RenewedAlready, VoucherUsed
 from schema.payments import PayerUnknown, PaymentScene, PaymentUnavailable
 from schema.points_mall.items import (
     MallItemLimitReached,
@@ -352,6 +354,11 @@ MallOrderCancelByStaffResult = Annotated[
     | MallOrderNotFound
     | FulfilmentNotOpen
     | RedemptionUsed
+    | VoucherUsed
+    | PackageOver
+    | RenewedAlready
+    | GiftCardNotRefundable
+    | GiftCardNotWhole
     | OrderNotRefundable
     | BalanceTooLarge
     | RequestKeyReused,

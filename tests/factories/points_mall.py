@@ -25,7 +25,8 @@ from tests.factories.staff import Employee
 _ITEM = """fragment item on MallItem { id kind name description category position pricePoints
   price { amount currency } stockLeft limitPerMember canBePickedUp canBeShipped isListed version
   createdAt changedAt perspective { name } images { url width height }
-  coupons { templateId packId count } scope { channels schemeIds tierIds includedNodeIds } }"""
+  coupons { templateId packId count } packageId giftCardProductId giftCardFace
+  scope { channels schemeIds tierIds includedNodeIds } }"""
 _ORDER = """fragment order on Order { id kind title quantity state points amount { amount currency }
   expiresAt paidAt endedAt refundRoute refundReason refundedAmount { amount }
   payment { provider reference status refundStatus } }"""
@@ -158,7 +159,8 @@ async def an_item(till: Counter, /, **more: Any) -> dict[str, Any]:
         "pricePoints": 100,
         "stock": 10,
     }
-    ways = {} if more.get("coupons") else {"canBePickedUp": True, "canBeShipped": True}
+    is_thing = not {"coupons", "package", "giftCard"} & more.keys()
+    ways = {"canBePickedUp": True, "canBeShipped": True} if is_thing else {}
     return cup | ways | more
 
 

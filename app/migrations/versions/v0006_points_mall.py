@@ -19,6 +19,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("product_id", sa.Uuid(), nullable=True),
         sa.Column("product_count", sa.Integer(), nullable=False),
+        sa.Column("product_rule", sa.Integer(), nullable=True),
+        sa.Column("product_face", sa.BigInteger(), nullable=True),
         sa.Column("can_be_picked_up", sa.Boolean(), nullable=False),
         sa.Column("can_be_shipped", sa.Boolean(), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),

@@ -131,11 +131,15 @@ async def put_value(
     face: int,
     expires_at: datetime | None,
 ) -> None:
-    """Bring what was paid for, and what is given with it: face − cash (GFT-2)."""
+    """Bring what was paid for, and what is given with it: face − cash (GFT-2).
+
+    For one that points paid for, all of it is given.
+    """
     purse = await holding.purse_of(tx, card)
     sheet = await ledger.Sheet.open(tx, header, [account.id for account in purse])
-    sheet.put(purse.cash.id, cash, expires_at=expires_at)
-    sheet.against(SystemAccount.PAYMENTS_RECEIVED, -cash, card.currency)
+    if cash:
+        sheet.put(purse.cash.id, cash, expires_at=expires_at)
+        sheet.against(SystemAccount.PAYMENTS_RECEIVED, -cash, card.currency)
     if gift := face - cash:
         sheet.put(purse.bonus.id, gift, expires_at=expires_at)
         sheet.against(SystemAccount.BONUS_ISSUED, -gift, card.currency)

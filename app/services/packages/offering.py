@@ -159,14 +159,14 @@ async def offered(
         return []
     loaded = await scopes.load(tx, [package.scope_id for package in found])
     there = await scopes.circumstances(tx, channel=channel, store=store, card=buyer.card, now=now)
-    tiers = await _schemes_of_tiers(tx, found)
+    tiers = await schemes_of_tiers(tx, found)
     ids = [package.id for package in found]
-    bought, running = await _history(tx, buyer, ids, now)
+    bought, running = await past_of(tx, buyer, ids, now)
     rule = (await settings.settings(tx, group_id=buyer.member.group_id, now=now)).validity_rule
     places = await organisation.nodes(tx, list({package.perspective_id for package in found}))
     offers = []
     for package in found:
-        obstacle = _obstacle(package, buyer, loaded[package.scope_id], there, tiers)
+        obstacle = obstacle_to(package, buyer, loaded[package.scope_id], there, tiers)
         if obstacle is not None and obstacle.reason is not ObstacleReason.NOT_OPEN:
             continue
         history = History(package.id in bought, package.id in running)
@@ -202,14 +202,14 @@ async def require_offered(
         raise PackageNotOnSale(package.state)
     loaded = await scopes.load(tx, [package.scope_id])
     there = await scopes.circumstances(tx, channel=channel, store=store, card=buyer.card, now=now)
-    tiers = await _schemes_of_tiers(tx, [package])
-    obstacle = _obstacle(package, buyer, loaded[package.scope_id], there, tiers)
+    tiers = await schemes_of_tiers(tx, [package])
+    obstacle = obstacle_to(package, buyer, loaded[package.scope_id], there, tiers)
     if obstacle is not None:
         raise NotAvailable(obstacle)
     if not 0 <= rule < len(package.rules):
         raise BadInput("rule is not one of the package's sales rules.")
     chosen = SalesRule.from_document(package.rules[rule])
-    bought, running = await _history(tx, buyer, [package.id], now)
+    bought, running = await past_of(tx, buyer, [package.id], now)
     history = History(package.id in bought, package.id in running)
     offered_price = rules.price_of(chosen, history, now)
     if offered_price.amount != price.amount:
@@ -225,7 +225,7 @@ async def runs_until(
     return found.ends_at if found else None
 
 
-async def _history(
+async def past_of(
     tx: Transaction, buyer: Buyer, package_ids: list[UUID], now: datetime
 ) -> tuple[set[UUID], dict[UUID, datetime]]:
     """Which of the packages the member ever bought, and until when the card has which."""
@@ -256,7 +256,7 @@ def _priced(
     ]
 
 
-async def _schemes_of_tiers(tx: Transaction, packages: Collection[Package]) -> dict[UUID, UUID]:
+async def schemes_of_tiers(tx: Transaction, packages: Collection[Package]) -> dict[UUID, UUID]:
     """The scheme of each package that brings tiers: all of its tiers are of one."""
     by_package = {
         package.id: next(contents.tier_ids(contents.contents_of(package.contents)), None)
@@ -269,7 +269,7 @@ async def _schemes_of_tiers(tx: Transaction, packages: Collection[Package]) -> d
     return {i: found[tier_id].scheme_id for i, tier_id in by_package.items() if tier_id}
 
 
-def _obstacle(
+def obstacle_to(
     package: Package,
     buyer: Buyer,
     scope: LoadedScope,

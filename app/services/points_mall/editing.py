@@ -194,6 +194,8 @@ async def create(
         kind=brings.kind,
         product_id=brings.product_id,
         product_count=brings.product_count,
+        product_rule=brings.product_rule,
+        product_face=brings.product_face,
         stock_left=stock,
         created_at=now,
         changed_at=now,

@@ -19,7 +19,7 @@ from app.models.scopes import Channel
 from app.services import cards, members, orders, organisation, requests, schemes
 from app.services.members import Bearer
 from app.services.payments import Online, Placed
-from app.services.points_mall import fulfilling, holding, offering, selling
+from app.services.points_mall import contents, fulfilling, holding, offering, selling
 from app.services.points_mall.contents import Brings
 from app.services.points_mall.fulfilling import Recipient
 
@@ -113,7 +113,11 @@ async def place(
     if (item.price_points, _price(item)) != (wish.price_points, wish.price):
         raise MallPriceChanged(item)
     _require_way(item, store, recipient)
-    order = _drafted(claim.answer_id, item, wish, member, card, scheme, store, now)
+    promise = await contents.promise(
+        tx, brings=Brings.of(item), quantity=wish.quantity, member=member, card=card,
+        scheme=scheme, store=store, now=now,
+    )  # fmt: skip
+    order = _drafted(claim.answer_id, item, wish, member, card, scheme, store, promise, now)
     payer = await holding.payer(tx, order=order, card=card, scheme=scheme)
     return await _take(tx, order, card, payer, store, recipient, online, now)
 
@@ -154,6 +158,7 @@ def _drafted(
     card: Card,
     scheme: Scheme,
     store: Node | None,
+    promise: dict[str, Any],
     now: datetime,
 ) -> Order:
     return orders.drafted(
@@ -170,7 +175,7 @@ def _drafted(
         points=item.price_points * wish.quantity,
         quantity=wish.quantity,
         store_id=None if store is None else store.id,
-        terms={**Brings.of(item).terms(), "file_ids": item.file_ids},
+        terms={**Brings.of(item).terms(), "file_ids": item.file_ids, "promise": promise},
         now=now,
     )
 

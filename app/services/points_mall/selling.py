@@ -17,8 +17,10 @@ async def deliver(tx: Transaction, order: Order, *, now: datetime) -> None:
     if Brings.from_terms(order.terms).is_thing:
         await fulfilling.start(tx, order)
     else:
-        member = await members.living(tx, order.member_id)
-        await contents.give(tx, order=order, member=member, now=now)
+        assert order.card_id is not None, "points come from a card"
+        card = await cards.locked(tx, await cards.living(tx, order.card_id))
+        member = await members.living(tx, card.member_id)
+        await contents.give(tx, order=order, member=member, card=card, now=now)
 
 
 async def release(tx: Transaction, order: Order, *, now: datetime) -> None:
@@ -31,13 +33,13 @@ async def release(tx: Transaction, order: Order, *, now: datetime) -> None:
 async def take_back(tx: Transaction, held: Held, *, route: RefundRoute, now: datetime) -> int:
     """Undo a redemption; all of its money goes back, whichever way.
 
-    Raises `FulfilmentNotOpen` for what the member has, `RedemptionUsed` for coupons that were used.
+    Raises `FulfilmentNotOpen` for what the member has, and what `contents.take_back` raises.
     """
     order = held.order
     if Brings.from_terms(order.terms).is_thing:
         await fulfilling.cancel(tx, order, from_states=fulfilling.RETURNABLE, now=now)
     else:
-        await contents.take_back(tx, order=order, now=now)
+        await contents.take_back(tx, held=held, now=now)
     await _give_back(tx, order, now)
     return order.amount
 

@@ -1,0 +1,72 @@
+"""Gift cards that come with something else, as a redemption in the points mall (MAL-1)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.core.db import Transaction
+from app.core.errors import BadInput
+from app.models.gift_cards import GiftCard, GiftCardKind, GiftCardProductState
+from app.models.orders import Order
+from app.models.organisation import Node
+from app.models.sessions import PrincipalKind
+from app.services import scopes
+from app.services.gift_cards import issuing, products
+from app.services.gift_cards.pricing import AMOUNT_MAX
+
+
+async def require_givable(
+    tx: Transaction, *, perspective: Node, product_id: UUID, face: int
+) -> None:
+    """Raise unless what is made under a perspective can bring a card of so many minor units.
+
+    It is electronic and active. Raises `GiftCardProductNotFound`, `BadInput`.
+    """
+    product = await products.of_group(tx, group_id=perspective.group_id, product_id=product_id)
+    if (
+        product.perspective_id not in scopes.lineage_of(perspective)
+        or product.kind is not GiftCardKind.ELECTRONIC
+        or product.state is not GiftCardProductState.ACTIVE
+    ):
+        raise products.GiftCardProductNotFound
+    if not 0 < face <= AMOUNT_MAX:
+        raise BadInput(f"The card's value must be between 1 and {AMOUNT_MAX}.")
+
+
+async def promise(tx: Transaction, *, group_id: UUID, product_id: UUID) -> dict[str, Any]:
+    """What a card of the product keeps of it, for an order's terms."""
+    product = await products.of_group(tx, group_id=group_id, product_id=product_id)
+    return {
+        "card": products.terms_of(product),
+        "scope_id": str(product.scope_id),
+        "design": product.designs[0],
+    }
+
+
+async def give(
+    tx: Transaction,
+    *,
+    order: Order,
+    product_id: UUID,
+    face: int,
+    promised: dict[str, Any],
+    now: datetime,
+) -> list[GiftCard]:
+    """Make the cards that an order promised, for whoever ordered; `selling.take_back` undoes it.
+
+    No cash was paid for them: all of their value is gift value (GFT-2).
+    """
+    product = await products.of_group(tx, group_id=order.group_id, product_id=product_id)
+    sale = issuing.Sale(
+        face=face,
+        cash=0,
+        terms=promised["card"],
+        scope_id=UUID(promised["scope_id"]),
+        design=promised["design"],
+        actor_kind=PrincipalKind.MEMBER,
+        actor_id=order.member_id,
+        holder_id=order.member_id,
+        order_id=order.id,
+        store_id=order.store_id,
+    )
+    return await issuing.issue(tx, product=product, sale=sale, how_many=order.quantity, now=now)
