@@ -151,7 +151,7 @@ class Ahead:
         self.ahead += timedelta(**duration)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkout(Counter):
     """A counter whose members pay online, at providers that answer over HTTP."""
 
