@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -15,7 +16,7 @@ from sqlmodel import col, select
 from app.core.crypto import Keyring
 from app.core.db import Database, Transaction, open_database, statement
 from app.core.money import Money
-from app.demo import gallery, money, sqlite
+from app.demo import gallery, gifts, mall, money, perks, sqlite, students, vouchers
 from app.demo.members import Plan
 from app.demo.people import CAST
 from app.demo.world import CURRENCY, EMPLOYEES, World, build
@@ -32,6 +33,7 @@ from app.services.identities import Proof
 MEMBERS = 1_000
 SEED = 2026
 REGULARS_MAX = 1_000
+COUPON_HOLDERS = ("lin-xiaoman", "emma-taylor", "wang-haoran")
 ONE_PROCESS_MEMBERS_MAX = 20_000
 """Up to so many, starting processes and building indexes anew takes longer than it saves."""
 
@@ -165,6 +167,7 @@ async def _lately(tx: Transaction, world: World, pictures: Mapping[str, UUID]) -
             now=now,
         )  # fmt: skip
     await _money(tx, world, now)
+    await _offers(tx, world, pictures, now)
 
 
 async def _money(tx: Transaction, world: World, now: datetime) -> None:
@@ -186,6 +189,38 @@ async def _money(tx: Transaction, world: World, now: datetime) -> None:
         await money.adjust_and_tag(
             tx, _actor(world, "support"), card_id=card_id, member_id=card.member_id, now=now
         )
+
+
+async def _offers(
+    tx: Transaction, world: World, pictures: Mapping[str, UUID], now: datetime
+) -> None:
+    """What members come for: coupons, benefits, packages, the mall, gift cards, student IDs."""
+    owner, group = _actor(world, "owner"), world.group
+    common: dict[str, Any] = {"group_id": group.id, "pictures": pictures, "now": now}
+    printed = await vouchers.print_all(tx, owner, zone=group.time_zone, **common)
+    benefit_ids = await perks.make_benefits(
+        tx, owner, zone=group.time_zone, table_scheme_id=UUID(bytes=world.schemes[1].id), **common
+    )
+    await perks.make_packages(tx, owner, benefit_ids=benefit_ids, welcome=printed.welcome, **common)
+    await mall.stock(
+        tx, owner,
+        coupons=(
+            ("10 元券 · 10.00 off", printed.ten_off),
+            ("新客礼包 · Welcome pack", printed.welcome),
+        ),
+        **common,
+    )  # fmt: skip
+    await students.open_to(tx, owner, gift=printed.free_tea, **common)
+    electronic, _ = await gifts.make_products(tx, owner, **common)
+    for card in (await cards.cards(tx, await _cards(tx, world, "emma-taylor"))).values():
+        await gifts.sell_one(
+            tx, _actor(world, "cashier"), product=electronic, member_id=card.member_id,
+            terminal_id=world.terminals["JA"][0], now=now,
+        )  # fmt: skip
+    holders = [i for key in COUPON_HOLDERS for i in (await _cards(tx, world, key))[:1]]
+    await vouchers.give_to(
+        tx, _actor(world, "support"), card_ids=holders, gift=printed.welcome, now=now
+    )
 
 
 def _actor(world: World, role: str) -> Actor:
