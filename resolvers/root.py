@@ -16,6 +16,8 @@ from resolvers.admin import campaigns as admin_campaigns
 from resolvers.admin import cards as admin_cards
 from resolvers.admin import compliance as admin_compliance
 from resolvers.admin import consumption as admin_consumption
+from resolvers.admin import coupon_changes as admin_coupon_changes
+from resolvers.admin import coupon_packs_on_sale as admin_coupon_packs_on_sale
 from resolvers.admin import coupon_templates as admin_coupon_templates
 from resolvers.admin import coupons as admin_coupons
 from resolvers.admin import gift_card_office as admin_gift_card_office
@@ -47,6 +49,8 @@ from resolvers.admin import top_ups as admin_top_ups
 from resolvers.member import behaviour as member_behaviour
 from resolvers.member import benefits as member_benefits
 from resolvers.member import cards as member_cards
+from resolvers.member import coupon_handovers as member_coupon_handovers
+from resolvers.member import coupon_packs as member_coupon_packs
 from resolvers.member import coupons as member_coupons
 from resolvers.member import gift_cards as member_gift_cards
 from resolvers.member import identities as member_identities
@@ -117,6 +121,8 @@ MEMBER = (
     member_behaviour,
     member_benefits,
     member_cards,
+    member_coupon_handovers,
+    member_coupon_packs,
     member_coupons,
     member_gift_cards,
     member_identities,
@@ -147,6 +153,8 @@ ADMIN = (
     admin_compliance,
     admin_consumption,
     admin_coupon_templates,
+    admin_coupon_changes,
+    admin_coupon_packs_on_sale,
     admin_coupons,
     admin_gift_card_office,
     admin_gift_cards,

@@ -11,7 +11,14 @@ from app.core.db import Database, Transaction
 from app.models.benefits import Benefit
 from app.models.campaigns import Campaign
 from app.models.cards import Card, Scheme, Tier
-from app.models.coupons import Coupon, CouponPackItem, CouponTemplate, CouponTerms, CouponUse
+from app.models.coupons import (
+    Coupon,
+    CouponPack,
+    CouponPackItem,
+    CouponTemplate,
+    CouponTerms,
+    CouponUse,
+)
 from app.models.files import File
 from app.models.gift_cards import GiftCard, GiftCardGift, GiftCardProduct
 from app.models.identities import Identity
@@ -142,6 +149,7 @@ class Loaders:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.coupon_terms: DataLoader[UUID, CouponTerms] = DataLoader(self._coupon_terms)
+        self.coupon_pack: DataLoader[UUID, CouponPack] = DataLoader(self._coupon_packs)
         self.coupon_template: DataLoader[UUID, CouponTemplate] = DataLoader(self._coupon_templates)
         self.coupon_pack_items: DataLoader[UUID, list[CouponPackItem]] = DataLoader(
             self._coupon_pack_items
@@ -226,6 +234,10 @@ class Loaders:
 
     async def _coupon_terms(self, ids: list[UUID]) -> list[CouponTerms]:
         found = await self.database.read(terms.by_ids, ids)
+        return [found[i] for i in ids]
+
+    async def _coupon_packs(self, ids: list[UUID]) -> list[CouponPack]:
+        found = await self.database.read(coupons.packs_by_ids, ids)
         return [found[i] for i in ids]
 
     async def _coupon_templates(self, ids: list[UUID]) -> list[CouponTemplate]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from schema.coupons.pack_sales import CouponPackUsed
 from schema.gift_cards.problems import GiftCardNotRefundable, GiftCardNotWhole
 from schema.orders import (
     NoOriginalRoute,
@@ -25,6 +26,7 @@ OrderRefundResult = Annotated[
     | GiftCardNotWhole
     | FulfilmentNotOpen
     | RedemptionUsed
+    | CouponPackUsed
     | PaymentMethodUnknown
     | VoucherUsed
     | PackageOver

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.db import Transaction
 from app.services import coupons, files, ledger, member_records, shop, spendings, student_ids, tiers
+from app.services.coupons import handovers
 from app.services.gift_cards import gifts
 from app.services.packages import owning
 from app.services.top_ups import orders, smart
@@ -82,6 +83,11 @@ async def index_names(tx: Transaction, *, now: datetime) -> int:
     return await member_records.index_names(tx, now=now)
 
 
+async def end_handovers(tx: Transaction, *, now: datetime) -> int:
+    """Coupons whose links no friend opened in time (CPN-6)."""
+    return await handovers.end_overdue(tx, now=now)
+
+
 async def forget_files(tx: Transaction, *, now: datetime) -> int:
     """Pictures that were uploaded and then never used."""
     return await files.forget_unused(tx, now=now)
@@ -124,6 +130,7 @@ DUTIES: tuple[Duty, ...] = (
     release_quotes,
     deliver_gifts,
     return_gifts,
+    end_handovers,
     forget_files,
     release_coupons,
     expire_coupons,

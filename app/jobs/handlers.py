@@ -14,6 +14,7 @@ from app.jobs import imports, payments, points, tiers
 from app.jobs.tasks import Effect, Handler, Task
 from app.models.identities import CodeChannel
 from app.services import files, verification_codes
+from app.services.coupons import changes
 from app.services.gift_cards import batches as gift_card_batches
 from app.services.top_ups import batches
 
@@ -63,6 +64,15 @@ async def work_on_gift_card_batch(task: Task) -> Effect:
     return work
 
 
+async def change_coupons(task: Task) -> Effect:
+    """One batch of coupons, and on to the next (CPN-5)."""
+
+    async def work(tx: Transaction) -> None:
+        await changes.work_on(tx, change_id=UUID(task.payload["change_id"]), now=task.now)
+
+    return work
+
+
 async def delete_file(task: Task) -> None:
     """The bytes of a file that was forgotten."""
     await task.outside.files.delete(task.payload["storage_key"])
@@ -70,6 +80,7 @@ async def delete_file(task: Task) -> None:
 
 HANDLERS: Mapping[str, Handler] = {
     batches.JOB: work_on_top_up_batch,
+    changes.JOB: change_coupons,
     files.DELETE_JOB: delete_file,
     gift_card_batches.JOB: work_on_gift_card_batch,
     verification_codes.SEND_JOB: send_verification_code,

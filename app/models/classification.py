@@ -20,6 +20,7 @@ E, I, P = Sensitivity.ENCRYPTED, Sensitivity.INDEXED, Sensitivity.PERSONAL  # no
 
 SENSITIVE: dict[str, dict[str, Sensitivity]] = {
     "cards": {"pin_hash": I},
+    "coupon_handovers": {"secret_hash": I},
     "coupons": {"code": E, "code_index": I},
     "gift_card_batch_cards": {"key": E},
     "gift_card_buyers": {
@@ -98,11 +99,18 @@ PLAIN: dict[str, str] = {
     "growth_tier_id growth_tier_since growth_tier_expires_at",
     "code_scans": "id card_id step terminal_id scanned_at",
     "consents": "id member_id purpose version is_given decided_at",
+    "coupon_change_lines": "id change_id coupon_id before after",
+    "coupon_changes": "id group_id perspective_id template_id wanted change reason state "
+    "number_of_coupons number_seen number_changed last_coupon_id new_terms operator_id created_at "
+    "finished_at",
+    "coupon_handovers": "id coupon_id giver_id state begun_at expires_at receiver_id ended_at",
     "coupon_pack_items": "id pack_id template_id position number",
+    "coupon_pack_sales": "id group_id perspective_id pack_id scope_id state name cover_file_id "
+    "currency price stock_left limit_per_member version created_at changed_at",
     "coupon_packs": "id group_id perspective_id state name title description version created_at "
     "changed_at",
     "coupon_templates": "id group_id perspective_id kind currency state name terms_id "
-    "claim_scope_id validity stock_left limit_per_member version created_at changed_at",
+    "claim_scope_id validity stock_left limit_per_member handover version created_at changed_at",
     "coupon_terms": "id kind currency scope_id title subtitle colour image_file_id benefit "
     "minimum_spend items categories includes_sub_items includes_side_dishes fields instructions "
     "goods_link online_outside_id pos_outside_id",

@@ -26,6 +26,15 @@ class CouponKind(StrEnum):
     """An item or the bill at a fixed price."""
 
 
+class HandoverRule(StrEnum):
+    """Whether a template's coupons can be given to a friend (CPN-6)."""
+
+    NEVER = "NEVER"
+    MINI_PROGRAM = "MINI_PROGRAM"
+    """By members who signed in through a mini-program, to such members."""
+    EVERYWHERE = "EVERYWHERE"
+
+
 class TemplateState(StrEnum):
     DRAFT = "DRAFT"
     ACTIVE = "ACTIVE"
@@ -89,6 +98,7 @@ class CouponTemplate(Row, table=True):
     validity: dict[str, Any] = Field(sa_type=Json)
     stock_left: int | None = Long(default=None)
     limit_per_member: int | None = None
+    handover: HandoverRule = Field(default=HandoverRule.NEVER, sa_type=Choice(HandoverRule))
     version: int = 1
     created_at: datetime = Field(sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)
@@ -131,6 +141,8 @@ class CouponState(StrEnum):
     """In its holder's hands; its dates say whether it can be used now."""
     LOCKED = "LOCKED"
     """Promised to a bill until `locked_until`."""
+    HANDED_OVER = "HANDED_OVER"
+    """On its way to a friend, whoever opens the link; nobody can use it meanwhile (CPN-6)."""
     USED = "USED"
     EXPIRED = "EXPIRED"
     WITHDRAWN = "WITHDRAWN"
@@ -257,3 +269,121 @@ class CouponUse(Row, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When it was released or returned."""
     reason: str | None = Field(default=None, max_length=200)
+
+
+class CouponPackSale(Row, table=True):
+    """A pack on sale: for how much, where, when and to whom (CPN-7). Orders keep what they were
+    promised."""
+
+    __tablename__ = "coupon_pack_sales"
+    __table_args__ = (
+        Index("ix_coupon_pack_sales_group", "group_id", "id"),
+        CheckConstraint("price >= 0", name="price"),
+        CheckConstraint("stock_left IS NULL OR stock_left >= 0", name="stock"),
+    )
+
+    group_id: UUID = Field(foreign_key="nodes.id")
+    perspective_id: UUID = Field(foreign_key="nodes.id")
+    pack_id: UUID = Field(foreign_key="coupon_packs.id")
+    scope_id: UUID = Field(foreign_key="scopes.id")
+    state: TemplateState = Field(default=TemplateState.DRAFT, sa_type=Choice(TemplateState))
+    name: str = Field(max_length=120)
+    """For the back office; members read the pack's title."""
+    cover_file_id: UUID | None = Field(default=None, foreign_key="files.id")
+    currency: str = Field(max_length=3)
+    price: int = Long()
+    """Minor units for one pack; 0 is free."""
+    stock_left: int | None = Long(default=None)
+    limit_per_member: int | None = None
+    version: int = 1
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class HandoverState(StrEnum):
+    OPEN = "OPEN"
+    """Whoever opens the link first has the coupon; its giver cannot use it meanwhile."""
+    CLAIMED = "CLAIMED"
+    TAKEN_BACK = "TAKEN_BACK"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+    """The coupon was taken from its giver, as by a refund of what brought it."""
+
+
+class CouponHandover(Row, table=True):
+    """A coupon on its way to a friend (CPN-6). Of the link's secret only a hash is kept."""
+
+    __tablename__ = "coupon_handovers"
+    __table_args__ = (
+        Index("ix_coupon_handovers_giver", "giver_id", "id"),
+        Index("ix_coupon_handovers_coupon", "coupon_id", "id"),
+        Index(
+            "uq_coupon_handovers_open",
+            "coupon_id",
+            unique=True,
+            sqlite_where=text("state = 'OPEN'"),
+            postgresql_where=text("state = 'OPEN'"),
+        ),
+        Index(
+            "ix_coupon_handovers_overdue",
+            "expires_at",
+            sqlite_where=text("state = 'OPEN'"),
+            postgresql_where=text("state = 'OPEN'"),
+        ),
+    )
+
+    coupon_id: UUID = Field(foreign_key="coupons.id")
+    giver_id: UUID = Field(foreign_key="members.id")
+    secret_hash: str = Field(max_length=64, unique=True)
+    state: HandoverState = Field(default=HandoverState.OPEN, sa_type=Choice(HandoverState))
+    begun_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    receiver_id: UUID | None = Field(default=None, foreign_key="members.id")
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ChangeState(StrEnum):
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+
+
+class CouponChange(Row, table=True):
+    """A change of many coupons of one template at once, done in batches (CPN-5)."""
+
+    __tablename__ = "coupon_changes"
+    __table_args__ = (Index("ix_coupon_changes_group", "group_id", "id"),)
+
+    group_id: UUID = Field(foreign_key="nodes.id")
+    perspective_id: UUID = Field(foreign_key="nodes.id")
+    template_id: UUID = Field(foreign_key="coupon_templates.id")
+    wanted: dict[str, Any] = Field(sa_type=Json)
+    """Which coupons."""
+    change: dict[str, Any] = Field(sa_type=Json)
+    """What becomes of them."""
+    reason: str = Field(max_length=200)
+    state: ChangeState = Field(default=ChangeState.RUNNING, sa_type=Choice(ChangeState))
+    number_of_coupons: int
+    number_seen: int = 0
+    number_changed: int = 0
+    last_coupon_id: UUID | None = None
+    """How far it has come, in the order of the coupons' ids."""
+    new_terms: dict[str, str] = Field(sa_type=Json)
+    """The terms that were written in the place of others, by the id of those."""
+    operator_id: UUID
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class CouponChangeLine(Row, table=True):
+    """What a change did to one coupon: the old and the new values."""
+
+    __tablename__ = "coupon_change_lines"
+    __table_args__ = (
+        UniqueConstraint("change_id", "coupon_id"),
+        Index("ix_coupon_change_lines_coupon", "coupon_id", "id"),
+    )
+
+    change_id: UUID = Field(foreign_key="coupon_changes.id")
+    coupon_id: UUID = Field(foreign_key="coupons.id")
+    before: dict[str, Any] = Field(sa_type=Json)
+    after: dict[str, Any] = Field(sa_type=Json)

@@ -28,6 +28,7 @@ from app.models.payments import (
 from app.models.staff import Permission
 from app.services import audit, members, orders, organisation, payments, requests
 from app.services.actors import Actor
+from app.services.coupons import pack_selling
 from app.services.gift_cards import selling as gift_card_selling
 from app.services.members import Bearer
 from app.services.orders import Held, OrderNotFound, OrderNotOpen
@@ -84,6 +85,7 @@ class Product(Protocol):
 
 
 PRODUCTS: Mapping[OrderKind, Product] = {
+    OrderKind.COUPON_PACK: pack_selling,
     OrderKind.PACKAGE: packages_selling,
     OrderKind.GIFT_CARD: gift_card_selling,
     OrderKind.MALL: mall_selling,

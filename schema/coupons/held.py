@@ -34,6 +34,7 @@ describe(
         "EXPIRED": "Its time is over.",
         "RETURNED_EXPIRED": "The bill it was used for was voided when its time was over.",
         "WITHDRAWN": "What it was given for was undone.",
+        "HANDED_OVER": "It is on its way to a friend: nobody can use it until one claims it.",
     },
 )
 GROUP_DIGITS = 4

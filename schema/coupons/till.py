@@ -101,6 +101,10 @@ class CouponLocked(Problem):
 class CouponWithdrawn(Problem): ...
 
 
+@strawberry.type(description="The coupon is on its way to a friend of its holder.")
+class CouponHandedOver(Problem): ...
+
+
 @strawberry.type(description="The coupon is for bills in another currency.")
 class BillInOtherCurrency(Problem):
     currency: CurrencyCode = strawberry.field(description="In which.")
@@ -243,6 +247,7 @@ CouponCheckResult = Annotated[
     | CouponNotYetValid
     | CouponLocked
     | CouponWithdrawn
+    | CouponHandedOver
     | NotAvailable
     | BillInOtherCurrency
     | BillTooSmall
@@ -259,6 +264,7 @@ CouponTakeResult = Annotated[
     | CouponNotYetValid
     | CouponLocked
     | CouponWithdrawn
+    | CouponHandedOver
     | NotAvailable
     | BillInOtherCurrency
     | BillTooSmall
@@ -285,6 +291,7 @@ TILL_PROBLEMS = [
     shown_as(CouponNotYetValid, judging.CouponNotYetValid),
     shown_as(CouponLocked, judging.CouponLocked),
     shown_as(CouponWithdrawn, judging.CouponWithdrawn),
+    shown_as(CouponHandedOver, judging.CouponHandedOver),
     shown_as(BillInOtherCurrency, values.BillInOtherCurrency),
     shown_as(BillTooSmall, values.BillTooSmall),
     shown_as(NothingToTakeOff, values.NothingToTakeOff),

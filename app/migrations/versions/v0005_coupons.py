@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("validity", sa.Text(), nullable=False),
         sa.Column("stock_left", sa.BigInteger(), nullable=True),
         sa.Column("limit_per_member", sa.Integer(), nullable=True),
+        sa.Column("handover", sa.String(length=32), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
@@ -242,6 +243,141 @@ def upgrade() -> None:
             postgresql_where=sa.text(
                 "(state = 'LOCKED' OR state = 'USED') AND outside_coupon_id IS NOT NULL"
             ),
+        )
+
+    op.create_table(
+        "coupon_pack_sales",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("group_id", sa.Uuid(), nullable=False),
+        sa.Column("perspective_id", sa.Uuid(), nullable=False),
+        sa.Column("pack_id", sa.Uuid(), nullable=False),
+        sa.Column("scope_id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("cover_file_id", sa.Uuid(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("stock_left", sa.BigInteger(), nullable=True),
+        sa.Column("limit_per_member", sa.Integer(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("price >= 0", name=op.f("ck_coupon_pack_sales_price")),
+        sa.CheckConstraint(
+            "stock_left IS NULL OR stock_left >= 0", name=op.f("ck_coupon_pack_sales_stock")
+        ),
+        sa.ForeignKeyConstraint(
+            ["cover_file_id"], ["files.id"], name=op.f("fk_coupon_pack_sales_cover_file_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["nodes.id"], name=op.f("fk_coupon_pack_sales_group_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["pack_id"], ["coupon_packs.id"], name=op.f("fk_coupon_pack_sales_pack_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["perspective_id"], ["nodes.id"], name=op.f("fk_coupon_pack_sales_perspective_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["scope_id"], ["scopes.id"], name=op.f("fk_coupon_pack_sales_scope_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_pack_sales")),
+    )
+    with op.batch_alter_table("coupon_pack_sales", schema=None) as batch_op:
+        batch_op.create_index("ix_coupon_pack_sales_group", ["group_id", "id"], unique=False)
+
+    op.create_table(
+        "coupon_changes",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("group_id", sa.Uuid(), nullable=False),
+        sa.Column("perspective_id", sa.Uuid(), nullable=False),
+        sa.Column("template_id", sa.Uuid(), nullable=False),
+        sa.Column("wanted", sa.Text(), nullable=False),
+        sa.Column("change", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("number_of_coupons", sa.Integer(), nullable=False),
+        sa.Column("number_seen", sa.Integer(), nullable=False),
+        sa.Column("number_changed", sa.Integer(), nullable=False),
+        sa.Column("last_coupon_id", sa.Uuid(), nullable=True),
+        sa.Column("new_terms", sa.Text(), nullable=False),
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["nodes.id"], name=op.f("fk_coupon_changes_group_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["perspective_id"], ["nodes.id"], name=op.f("fk_coupon_changes_perspective_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["template_id"], ["coupon_templates.id"], name=op.f("fk_coupon_changes_template_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_changes")),
+    )
+    with op.batch_alter_table("coupon_changes", schema=None) as batch_op:
+        batch_op.create_index("ix_coupon_changes_group", ["group_id", "id"], unique=False)
+
+    op.create_table(
+        "coupon_change_lines",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("change_id", sa.Uuid(), nullable=False),
+        sa.Column("coupon_id", sa.Uuid(), nullable=False),
+        sa.Column("before", sa.Text(), nullable=False),
+        sa.Column("after", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["change_id"], ["coupon_changes.id"], name=op.f("fk_coupon_change_lines_change_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["coupon_id"], ["coupons.id"], name=op.f("fk_coupon_change_lines_coupon_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_change_lines")),
+        sa.UniqueConstraint(
+            "change_id", "coupon_id", name=op.f("uq_coupon_change_lines_change_id_coupon_id")
+        ),
+    )
+    with op.batch_alter_table("coupon_change_lines", schema=None) as batch_op:
+        batch_op.create_index("ix_coupon_change_lines_coupon", ["coupon_id", "id"], unique=False)
+
+    op.create_table(
+        "coupon_handovers",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("coupon_id", sa.Uuid(), nullable=False),
+        sa.Column("giver_id", sa.Uuid(), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("receiver_id", sa.Uuid(), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["coupon_id"], ["coupons.id"], name=op.f("fk_coupon_handovers_coupon_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["giver_id"], ["members.id"], name=op.f("fk_coupon_handovers_giver_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["receiver_id"], ["members.id"], name=op.f("fk_coupon_handovers_receiver_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_handovers")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_coupon_handovers_secret_hash")),
+    )
+    with op.batch_alter_table("coupon_handovers", schema=None) as batch_op:
+        batch_op.create_index("ix_coupon_handovers_coupon", ["coupon_id", "id"], unique=False)
+        batch_op.create_index("ix_coupon_handovers_giver", ["giver_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_coupon_handovers_overdue",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'OPEN'"),
+            postgresql_where=sa.text("state = 'OPEN'"),
+        )
+        batch_op.create_index(
+            "uq_coupon_handovers_open",
+            ["coupon_id"],
+            unique=True,
+            sqlite_where=sa.text("state = 'OPEN'"),
+            postgresql_where=sa.text("state = 'OPEN'"),
         )
 
     # ### end Alembic commands ###

@@ -1,9 +1,12 @@
-"""Coupons: templates, packs, and coupons from their issue to their end (CPN-1…CPN-4).
+"""Coupons: templates, packs, and coupons from their issue to their end (CPN-1…CPN-7).
 
 `values` computes what a coupon takes off a bill, `validity` its dates, `codes` its secret, and
 `standing` how it stands at a moment. `templates` and `packs` are the back office's, with `details`
 and `states`; `giving` issues coupons for a cause, `issuing` by staff and to those who claim them;
 `redeeming` is the till's, `reading` lists, and `expiring` is what the clock brings about.
+
+`pack_sales`, `pack_buying` and `pack_selling` are packs for money (CPN-7), `handovers` coupons on
+their way to a friend (CPN-6), and `changes` what is done to many at once (CPN-5).
 """
 
 from app.services.coupons.expiring import expire_due, remind_due, withdraw_of_member

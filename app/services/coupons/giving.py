@@ -13,12 +13,14 @@ from app.core.db import Transaction, any_of, light, statement
 from app.core.errors import BadInput, DomainError
 from app.models.coupons import (
     Coupon,
+    CouponHandover,
     CouponPack,
     CouponPackItem,
     CouponState,
     CouponTemplate,
     CouponUse,
     CouponUseState,
+    HandoverState,
     TemplateState,
 )
 from app.models.members import Member
@@ -101,9 +103,17 @@ release_uses = statement(
     )
     .values(state=CouponUseState.RELEASED, ended_at=bindparam("new_ended_at"))
 )
+end_handovers = statement(
+    update(CouponHandover)
+    .where(
+        any_of(col(CouponHandover.coupon_id), "coupon_ids"),
+        col(CouponHandover.state) == HandoverState.OPEN,
+    )
+    .values(state=HandoverState.WITHDRAWN, ended_at=bindparam("new_ended_at"))
+)
 new_coupon = light(Coupon)
 
-WITHDRAWABLE = {CouponState.VALID, CouponState.LOCKED}
+WITHDRAWABLE = {CouponState.VALID, CouponState.LOCKED, CouponState.HANDED_OVER}
 
 
 class CouponTemplateNotFound(DomainError):
@@ -236,9 +246,26 @@ async def give(
     A cause that has given already is answered with what it gave. Neither the inventory nor a
     limit holds back what was promised: of the inventory goes what is left of it.
     """
+    return await give_portions(
+        tx, member=member, portions=await portions_of(tx, gifts), cause_kind=cause_kind,
+        cause_id=cause_id, group_id=group_id, store_id=store_id, now=now,
+    )  # fmt: skip
+
+
+async def give_portions(
+    tx: Transaction,
+    *,
+    member: Member,
+    portions: Sequence[Portion],
+    cause_kind: str,
+    cause_id: UUID,
+    group_id: UUID,
+    store_id: UUID | None,
+    now: datetime,
+) -> list[Coupon]:
+    """As `give`, of what a pack held when it was promised."""
     if earlier := (await given_by(tx, cause_kind, [cause_id]))[cause_id]:
         return earlier
-    portions = await portions_of(tx, gifts)
     number_of: dict[UUID, int] = {}
     for portion in portions:
         template_id = portion.template.id
@@ -255,15 +282,22 @@ async def give(
 async def take_back(
     tx: Transaction, *, cause_kind: str, cause_id: UUID, now: datetime
 ) -> TakenBack:
-    """Withdraw what is unused of a cause that was undone; used coupons stay as they are."""
-    held = await tx.all(lock_coupons_of_cause, cause_kind=cause_kind, cause_id=cause_id)
-    used = [each for each in held if each.state is CouponState.USED or is_locked(each, now)]
+    """Withdraw what is unused of a cause that was undone; used coupons stay as they are, and those
+    that a friend has claimed."""
+    held = await locked_of_cause(tx, cause_kind=cause_kind, cause_id=cause_id)
+    used = [each for each in held if is_spent(each, now)]
     ended = [each for each in held if each.state is CouponState.WITHDRAWN]
     kept = {each.id for each in [*used, *ended]}
     ids = [each.id for each in held if each.id not in kept and each.state in WITHDRAWABLE]
     await tx.changed(release_uses, coupon_ids=ids, new_ended_at=now)
+    await tx.changed(end_handovers, coupon_ids=ids, new_ended_at=now)
     await tx.changed(withdraw_unused, ids=ids, new_ended_at=now)
     return TakenBack(withdrawn=len(ids) + len(ended), used=len(used))
+
+
+async def locked_of_cause(tx: Transaction, *, cause_kind: str, cause_id: UUID) -> list[Coupon]:
+    """The coupons that a cause gave, locked in the order of their ids."""
+    return await tx.all(lock_coupons_of_cause, cause_kind=cause_kind, cause_id=cause_id)
 
 
 async def given_by(
@@ -274,6 +308,13 @@ async def given_by(
     for each in await tx.all(coupons_of_causes, cause_kind=cause_kind, cause_ids=list(cause_ids)):
         found[each.cause_id].append(each)
     return found
+
+
+def is_spent(coupon: Coupon, now: datetime) -> bool:
+    """Whether who was given the coupon has made something of it: used it, shown it at a till that
+    holds it, or given it to a friend who claimed it (CPN-6)."""
+    was_given_away = coupon.member_id != coupon.issued_to_id
+    return coupon.state is CouponState.USED or is_locked(coupon, now) or was_given_away
 
 
 async def portions_of(tx: Transaction, gifts: Sequence[Gift]) -> list[Portion]:

@@ -20,6 +20,11 @@ class CouponStatus(StrEnum):
     EXPIRED = "EXPIRED"
     RETURNED_EXPIRED = "RETURNED_EXPIRED"
     WITHDRAWN = "WITHDRAWN"
+    HANDED_OVER = "HANDED_OVER"
+
+
+FIXED = (CouponState.USED, CouponState.WITHDRAWN, CouponState.HANDED_OVER)
+"""What is as it is, whatever the time: what is on its way to a friend comes back first."""
 
 
 def is_locked(coupon: Coupon, now: datetime) -> bool:
@@ -29,7 +34,7 @@ def is_locked(coupon: Coupon, now: datetime) -> bool:
 
 def status_at(coupon: Coupon, now: datetime) -> CouponStatus:
     """How the coupon stands at a moment: time moves on before a job has come by."""
-    if coupon.state in {CouponState.USED, CouponState.WITHDRAWN}:
+    if coupon.state in FIXED:
         return CouponStatus(coupon.state)
     if is_locked(coupon, now):
         return CouponStatus.LOCKED
@@ -42,7 +47,7 @@ def status_at(coupon: Coupon, now: datetime) -> CouponStatus:
 def stands(status: CouponStatus | None) -> Any:
     """`status_at` as a condition of a statement, at the moment bound as `now`; None is any."""
     now: Any = bindparam("now", type_=Coupon.__table__.c.valid_until.type)  # type: ignore[attr-defined]
-    ended = or_(col(Coupon.state) == CouponState.USED, col(Coupon.state) == CouponState.WITHDRAWN)
+    ended = or_(*(col(Coupon.state) == state for state in FIXED))
     # A comparison with null is null, whose negation is none either.
     locked = and_(col(Coupon.locked_until).is_not(None), col(Coupon.locked_until) > now)
     open_ = and_(not_(ended), not_(locked))
@@ -54,7 +59,7 @@ def stands(status: CouponStatus | None) -> Any:
     match status:
         case None:
             return now.is_not(None)
-        case CouponStatus.USED | CouponStatus.WITHDRAWN:
+        case CouponStatus.USED | CouponStatus.WITHDRAWN | CouponStatus.HANDED_OVER:
             return col(Coupon.state) == CouponState(status)
         case CouponStatus.LOCKED:
             return and_(not_(ended), locked)

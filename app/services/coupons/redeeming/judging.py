@@ -85,6 +85,13 @@ class CouponWithdrawn(DomainError):
         super().__init__("This coupon was withdrawn.")
 
 
+class CouponHandedOver(DomainError):
+    """The coupon is on its way to a friend of its holder (CPN-6)."""
+
+    def __init__(self) -> None:
+        super().__init__("This coupon is being given to a friend.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Where a coupon is shown: at a till, or online, perhaps for a store."""
@@ -161,7 +168,7 @@ async def judge(
 
     A coupon that was locked in time is good until the lock ends, though it expires meanwhile.
     Raises `CouponUsed`, `CouponExpired`, `CouponNotYetValid`, `CouponLocked`, `CouponWithdrawn`,
-    `NotAvailable`, and what `value_of` does.
+    `CouponHandedOver`, `NotAvailable`, and what `value_of` does.
     """
     _require_standing(coupon, is_ours, now)
     member = await members.living(tx, coupon.member_id)
@@ -184,6 +191,8 @@ def _require_standing(coupon: Coupon, is_ours: bool, now: datetime) -> None:
             raise CouponUsed(coupon.ended_at)
         case CouponStatus.WITHDRAWN:
             raise CouponWithdrawn
+        case CouponStatus.HANDED_OVER:
+            raise CouponHandedOver
         case CouponStatus.EXPIRED | CouponStatus.RETURNED_EXPIRED:
             raise CouponExpired(coupon.valid_until)
         case CouponStatus.UPCOMING:

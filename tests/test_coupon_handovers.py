@@ -1,0 +1,277 @@
+"""CPN-6: a coupon is given to a friend by a link, claimed once, or taken back."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.core.crypto import fingerprint
+from app.core.db import Database
+from app.core.ids import new_id, type_id
+from app.models.coupons import CouponState, HandoverRule, HandoverState
+from app.services.coupons import expiring, handovers
+from tests.factories.cards import Counter, counter
+from tests.factories.coupon_sales import (
+    ALLOW,
+    CLAIM,
+    FOUND,
+    GIVEN,
+    HAND_OVER,
+    OWN_COUPON,
+    TAKE_BACK,
+    a_coupon,
+    a_friend,
+    bearer_of,
+    coupon_of,
+    coupons_stay,
+    handed_over,
+    mark,
+)
+from tests.factories.races import beside, call
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def till(database: Database, now: datetime) -> Counter:
+    return await counter(database, now)
+
+
+def coupon_id(coupon: Any) -> str:
+    return type_id("cpn", coupon.id)
+
+
+def claiming(till: Counter, bearer: Any, secret: str) -> Any:
+    return call(
+        handovers.claim, bearer=bearer, secret=secret, request_key=new_id().hex, now=till.now
+    )
+
+
+async def test_a_friend_has_the_coupon_with_a_code_of_their_own(till: Counter) -> None:
+    """The old code is dead, the new one is its new holder's alone; the giver's limit counts it."""
+    coupon = await a_coupon(till)
+    friend = await a_friend(till)
+    key = new_id().hex
+    begun = await till.as_member(HAND_OVER, id=coupon_id(coupon), key=key)
+    assert begun["__typename"] == "CouponHandoverBegun", begun
+    handover = begun["handover"]
+    assert (handover["state"], handover["couponId"]) == ("OPEN", coupon_id(coupon))
+    assert handover["expiresAt"] == (till.now + timedelta(days=3)).isoformat()
+    again = await till.as_member(HAND_OVER, id=coupon_id(coupon), key=key)
+    assert (again["replayed"], again["handover"]) == (True, handover)
+    held = await till.as_member(OWN_COUPON, id=coupon_id(coupon))
+    assert held == {"status": "HANDED_OVER", "code": None}
+    found = await till.as_member(FOUND, member_id=friend.id, secret=handover["secret"])
+    assert found == {
+        "giverName": "王**", "terms": {"title": "10 off"}, "expiresAt": handover["expiresAt"],
+        "validUntil": coupon.valid_until.isoformat(),
+    }  # fmt: skip
+    claim_key = new_id().hex
+    claimed = await till.as_member(
+        CLAIM, member_id=friend.id, secret=handover["secret"], key=claim_key
+    )
+    assert claimed == {
+        "__typename": "CouponHandoverClaimed", "couponId": coupon_id(coupon), "replayed": False,
+    }  # fmt: skip
+    row = await coupon_of(till.database, coupon.id)
+    assert (row.member_id, row.issued_to_id, row.state) == (
+        friend.id, till.shop.member.id, CouponState.VALID,
+    )  # fmt: skip
+    assert row.code != coupon.code
+    assert row.code_index != coupon.code_index
+    mine = await till.as_member(OWN_COUPON, member_id=friend.id, id=coupon_id(coupon))
+    assert mine == {"status": "VALID", "code": {"value": row.code}}
+    assert await till.as_member(OWN_COUPON, id=coupon_id(coupon)) is None
+    (edge,) = (await till.as_member(GIVEN))["edges"]
+    assert edge["node"] == {
+        "id": handover["id"], "state": "CLAIMED", "secret": None, "receiverName": "王**",
+    }  # fmt: skip
+    async with coupons_stay(till.database):
+        replayed = await till.as_member(
+            CLAIM, member_id=friend.id, secret=handover["secret"], key=claim_key
+        )
+        assert replayed["replayed"] is True
+        late = await till.as_member(TAKE_BACK, id=handover["id"])
+        assert (late["__typename"], late["state"]) == ("CouponHandoverEnded", "CLAIMED")
+
+
+async def test_a_link_that_does_not_work_says_one_thing_whatever_the_reason(
+    till: Counter,
+) -> None:
+    coupon = await a_coupon(till, number=3)
+    friend, other = await a_friend(till), await a_friend(till)
+    run = till.database.run
+    claimed = await handed_over(till, coupon)
+    await run(claiming(till, await bearer_of(till, other.id), claimed.secret))
+    taken = await handed_over(till, await a_coupon(till))
+    back = await till.as_member(TAKE_BACK, id=type_id("cho", taken.handover.id))
+    assert (back["state"], back["secret"]) == ("TAKEN_BACK", None)
+    assert (await till.as_member(TAKE_BACK, id=back["id"]))["state"] == "TAKEN_BACK"
+    old = await handed_over(till, await a_coupon(till))
+    late = till.later(days=3)
+    async with coupons_stay(till.database):
+        for at, secret in (
+            (till, claimed.secret), (till, taken.secret), (late, old.secret), (till, "0" * 32),
+            (till, ""), (till, "\ud800"), (till, "x" * 10_000),
+        ):  # fmt: skip
+            answer = await at.as_member(CLAIM, member_id=friend.id, secret=secret, key="k" * 9)
+            assert answer == {
+                "__typename": "CouponHandoverRefused",
+                "message": "This link does not work, or not any more.",
+            }
+            assert await at.as_member(FOUND, member_id=friend.id, secret=secret) is None
+        stranger = await till.as_member(TAKE_BACK, member_id=friend.id, id=back["id"])
+        assert stranger["__typename"] == "CouponHandoverRefused"
+    # The secret stands nowhere in the row, only its hash.
+    assert taken.handover.secret_hash == fingerprint(taken.secret.encode())
+
+
+async def test_who_may_give_and_claim_and_from_where(till: Counter) -> None:
+    """Only what the template allows; MINI_PROGRAM asks how the session began, on both sides."""
+    never = await a_coupon(till, rule=HandoverRule.NEVER)
+    inside = await a_coupon(till, rule=HandoverRule.MINI_PROGRAM)
+    own = await a_coupon(till)
+    friend = await a_friend(till)
+    run, member_id = till.database.run, till.shop.member.id
+    mini = handovers.MINI_PROGRAM_METHOD
+    async with coupons_stay(till.database):
+        for coupon in (never, inside):
+            refused = await till.as_member(HAND_OVER, id=coupon_id(coupon), key=new_id().hex)
+            assert refused["__typename"] == "CouponNotGiveable", refused
+        for asked, by in ((type_id("cpn", new_id()), None), (coupon_id(own), friend.id)):
+            answer = await till.as_member(HAND_OVER, member_id=by, id=asked, key=new_id().hex)
+            assert answer["__typename"] == "CouponNotYours"
+    begun = await run(
+        handovers.begin, bearer=await bearer_of(till, member_id, method=mini),
+        coupon_id=inside.id, request_key=new_id().hex, now=till.now,
+    )  # fmt: skip
+    async with coupons_stay(till.database):
+        by_sms = await till.as_member(
+            CLAIM, member_id=friend.id, secret=begun.secret, key=new_id().hex
+        )
+        assert (by_sms["__typename"], by_sms["rule"]) == ("CouponNotGiveable", "MINI_PROGRAM")
+        giver = await till.as_member(CLAIM, secret=begun.secret, key=new_id().hex)
+        assert giver["__typename"] == "CouponHandoverIsYours"
+    await run(claiming(till, await bearer_of(till, friend.id, method=mini), begun.secret))
+    assert (await coupon_of(till.database, inside.id)).member_id == friend.id
+    template = type_id("ctpl", never.template_id)
+    async with coupons_stay(till.database):
+        stale = await till.as_staff(ALLOW, id=template, version=7, rule="EVERYWHERE")
+        assert stale["__typename"] == "EditedMeanwhile"
+        cashier = till.shop.cashier
+        denied = await till.as_staff(ALLOW, who=cashier, id=template, version=1, rule="NEVER")
+        assert denied == "FORBIDDEN"
+    allowed = await till.as_staff(ALLOW, id=template, version=1, rule="EVERYWHERE")
+    assert allowed == {"__typename": "CouponTemplate", "version": 2}
+    given = await till.as_member(HAND_OVER, id=coupon_id(never), key=new_id().hex)
+    assert given["__typename"] == "CouponHandoverBegun"
+
+
+async def test_only_what_is_in_hand_can_be_given(till: Counter) -> None:
+    coupon = await a_coupon(till)
+    later = till.now + timedelta(minutes=5)
+    for state, more in (
+        (CouponState.LOCKED, {"locked_until": later}),
+        (CouponState.USED, {"ended_at": till.now}),
+        (CouponState.WITHDRAWN, {"ended_at": till.now}),
+        (CouponState.EXPIRED, {"ended_at": till.now}),
+    ):
+        await till.database.run(mark, coupon=coupon, state=state, **more)
+        async with coupons_stay(till.database):
+            answer = await till.as_member(HAND_OVER, id=coupon_id(coupon), key=new_id().hex)
+            assert answer["__typename"] == "CouponNotInHand", state
+    await till.database.run(mark, coupon=coupon, state=CouponState.VALID)
+    over = till.later(days=40)
+    async with coupons_stay(till.database):
+        answer = await over.as_member(HAND_OVER, id=coupon_id(coupon), key=new_id().hex)
+        assert answer["__typename"] == "CouponNotInHand"
+        await till.database.run(handovers.end_overdue, now=till.now)
+    await handed_over(till, coupon)
+    async with coupons_stay(till.database):
+        twice = await till.as_member(HAND_OVER, id=coupon_id(coupon), key=new_id().hex)
+        assert twice["__typename"] == "CouponNotInHand"
+
+
+async def test_what_nobody_claims_in_time_is_its_givers_again_and_expires_as_ever(
+    till: Counter,
+) -> None:
+    coupon = await a_coupon(till)
+    begun = await handed_over(till, coupon)
+    run = till.database.run
+    assert await run(handovers.end_overdue, now=till.now + timedelta(days=2)) == 0
+    after = till.now + timedelta(days=3)
+    assert await run(handovers.end_overdue, now=after) == 1
+    assert await run(handovers.end_overdue, now=after) == 0
+    row = await coupon_of(till.database, coupon.id)
+    assert (row.state, row.member_id, row.code) == (
+        CouponState.VALID, till.shop.member.id, coupon.code,
+    )  # fmt: skip
+    ended = await till.database.read(handovers.existing, begun.handover.id)
+    assert (ended.state, ended.ended_at) == (HandoverState.EXPIRED, after)
+    # A link never outlives the coupon.
+    last = await a_coupon(till)
+    late = till.later(days=29)
+    assert (await handed_over(late, last)).handover.expires_at == last.valid_until
+    over = last.valid_until
+    await run(expiring.expire_due, now=over)
+    assert (await coupon_of(till.database, last.id)).state is CouponState.HANDED_OVER
+    await run(handovers.end_overdue, now=over)
+    await run(expiring.expire_due, now=over)
+    assert (await coupon_of(till.database, last.id)).state is CouponState.EXPIRED
+
+
+async def test_of_two_who_open_the_link_at_once_one_has_it(till: Counter) -> None:
+    coupon = await a_coupon(till)
+    begun = await handed_over(till, coupon)
+    friends = [await a_friend(till) for _ in range(2)]
+    bearers = [await bearer_of(till, friend.id) for friend in friends]
+    outcomes = await beside(
+        till.database,
+        claiming(till, bearers[0], begun.secret),
+        before=handovers.end_it,
+        second=claiming(till, bearers[1], begun.secret),
+    )
+    assert sorted(type(each).__name__ for each in outcomes) == ["Claimed", "HandoverRefused"]
+    (winner,) = [each for each in outcomes if isinstance(each, handovers.Claimed)]
+    row = await coupon_of(till.database, coupon.id)
+    assert (row.member_id, row.code) == (winner.handover.receiver_id, winner.coupon.code)
+
+
+async def test_a_claim_and_a_taking_back_at_once_leave_the_coupon_with_one_of_them(
+    till: Counter,
+) -> None:
+    for first_claims in (True, False):
+        coupon = await a_coupon(till)
+        begun = await handed_over(till, coupon)
+        friend = await a_friend(till)
+        claim = claiming(till, await bearer_of(till, friend.id), begun.secret)
+        back = call(
+            handovers.take_back, bearer=await bearer_of(till, till.shop.member.id),
+            handover_id=begun.handover.id, now=till.now,
+        )  # fmt: skip
+        first, second = (claim, back) if first_claims else (back, claim)
+        outcomes = await beside(till.database, first, before=handovers.end_it, second=second)
+        names = sorted(type(each).__name__ for each in outcomes)
+        row = await coupon_of(till.database, coupon.id)
+        handover = await till.database.read(handovers.existing, begun.handover.id)
+        if handover.state is HandoverState.CLAIMED:
+            assert names == ["Claimed", "HandoverEnded"]
+            assert row.member_id == friend.id
+        else:
+            assert handover.state is HandoverState.TAKEN_BACK
+            assert "HandoverRefused" in names
+            assert (row.member_id, row.code) == (till.shop.member.id, coupon.code)
+        assert row.state is CouponState.VALID
+
+
+async def test_one_gives_only_so_many_a_day(till: Counter) -> None:
+    coupons = [await a_coupon(till) for _ in range(2)]
+    member_id = till.shop.member.id
+    bearer = await bearer_of(till, member_id)
+    run = till.database.run
+    for _ in range(handovers.BEGUN_PER_DAY_MAX):
+        begun = await handed_over(till, coupons[0])
+        await run(handovers.take_back, bearer=bearer, handover_id=begun.handover.id, now=till.now)
+    async with coupons_stay(till.database):
+        answer = await till.as_member(HAND_OVER, id=coupon_id(coupons[1]), key=new_id().hex)
+        assert answer == "TOO_MANY_REQUESTS"
