@@ -112,7 +112,7 @@ async def test_cpn_3_a_code_is_not_in_what_is_stored(till: Counter) -> None:
     )  # fmt: skip
     columns = [column.name for column in Coupon.__table__.columns]  # type: ignore[attr-defined]
     raw = statement(
-        select(*(text(f"CAST({name} AS TEXT) AS {name}") for name in columns)).select_from(  # type: ignore[call-overload]
+        select(*(text(f"CAST({name} AS TEXT) AS {name}") for name in columns)).select_from(
             text("coupons")
         )
     )
@@ -120,3 +120,16 @@ async def test_cpn_3_a_code_is_not_in_what_is_stored(till: Counter) -> None:
     assert row is not None
     assert given.cause_kind in row
     assert not any(given.code in str(cell) for cell in row)
+
+
+async def test_idn_8_a_closed_account_leaves_no_coupon_that_can_be_used(till: Counter) -> None:
+    group, run = till.shop.places.group, till.database.run
+    template = await run(a_template, perspective=group, now=till.now)
+    (given,) = await run(
+        coupons.give, member=till.shop.member, gifts=[Gift(template.id, None)], cause_kind="test",
+        cause_id=new_id(), group_id=group.id, now=till.now,
+    )  # fmt: skip
+    await run(coupons.withdraw_of_member, member_id=till.shop.member.id, now=till.now)
+    found = await till.database.read(coupons.given_by, "test", [given.cause_id])
+    (left,) = found[given.cause_id]
+    assert (left.state, left.ended_at, left.remind_at) == (CouponState.WITHDRAWN, till.now, None)
