@@ -159,7 +159,7 @@ async def shop(database: Database, now: datetime) -> Shop:
 async def server(database_url: str, shop: Shop, tmp_path: Path) -> AsyncIterator[Mortal]:
     server = Mortal(tmp_path, database_url, shop.till)
     yield server
-    await server.kill()
+    await server.end()
 
 
 def brought(operation: Operation, answer: Any) -> dict[str, int]:

@@ -15,11 +15,12 @@ import httpx2
 import orjson
 
 from app.models.sessions import PrincipalKind
+from tests.factories import nursery
 from tests.factories.back_office import ISSUER, KEY
 from tests.factories.cards import Counter
 from tests.test_cli import environment, free_port
 
-REGULARS = str(Path(sys.executable).with_name("regulars"))
+ROOT = Path(__file__).parents[2]
 START_S = 60.0
 
 
@@ -44,7 +45,7 @@ class Mortal:
     database_url: str
     till: Counter
     port: int = field(default_factory=free_port)
-    process: asyncio.subprocess.Process | None = None
+    nursery: asyncio.subprocess.Process | None = None
 
     def settings(self) -> dict[str, str]:
         keys = {"test": KEY.get_secret_value()}
@@ -59,28 +60,48 @@ class Mortal:
 
     async def start(self) -> None:
         """Return when it listens."""
-        log = (self.folder / "server.log").open("ab")
-        self.process = await asyncio.create_subprocess_exec(
-            REGULARS,
-            "serve",
-            "--port",
-            str(self.port),
-            cwd=self.folder,
-            env=environment(self.folder) | self.settings(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
-        log.close()
-        assert self.process.stdout is not None
-        async with asyncio.timeout(START_S):
-            said = await self.process.stdout.readline()
+        if self.nursery is None:
+            self.nursery = await self._nursery()
+        said = await self._told("start")
         assert said, (self.folder / "server.log").read_text()[-4_000:]
 
     async def kill(self) -> None:
         """SIGKILL: nothing is finished, nothing is flushed."""
-        assert self.process is not None
-        self.process.kill()
-        await self.process.wait()
+        assert await self._told("kill") == b"gone\n"
+
+    async def end(self) -> None:
+        """Let go of the server and of what it comes from."""
+        if self.nursery is not None:
+            await self.kill()
+            assert self.nursery.stdin is not None
+            self.nursery.stdin.close()
+            await self.nursery.wait()
+
+    async def _nursery(self) -> asyncio.subprocess.Process:
+        settings = environment(self.folder) | self.settings() | {"PYTHONPATH": str(ROOT)}
+        with (self.folder / "server.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                nursery.__name__,
+                "serve",
+                "--port",
+                str(self.port),
+                cwd=self.folder,
+                env=settings,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+
+    async def _told(self, word: str) -> bytes:
+        """What the answer is to a word."""
+        assert self.nursery is not None
+        assert self.nursery.stdin is not None
+        assert self.nursery.stdout is not None
+        self.nursery.stdin.write(f"{word}\n".encode())
+        async with asyncio.timeout(START_S):
+            return await self.nursery.stdout.readline()
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Callable[[Operation], Any]]:
