@@ -51,6 +51,7 @@ from app.migrations.run import (
     require_current,
 )
 from app.services import audit, ledger, organisation, setup, signing_keys, spendings
+from app.services.gift_cards import checking as gift_cards
 from app.settings import KEY_BYTES, Settings, SettingsInvalid, read_settings
 from auth.passwords import hash_password
 
@@ -472,7 +473,11 @@ async def _ledger_faults(url: str) -> list[ledger.Fault]:
     await require_current(url)
     database = await open_database(url, connections=2)
     try:
-        return [*await database.scan(ledger.check), *await database.scan(spendings.check)]
+        return [
+            fault
+            for check in (ledger.check, spendings.check, gift_cards.check)
+            for fault in await database.scan(check)
+        ]
     finally:
         await database.close()
 

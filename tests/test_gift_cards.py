@@ -10,7 +10,7 @@ from app.core.ids import new_id, type_id
 from app.core.money import Money
 from app.models.ledger import AccountKind
 from app.services import ledger
-from app.services.gift_cards import keeping, paying, proving
+from app.services.gift_cards import checking, keeping, paying, proving
 from app.services.gift_cards.pricing import CustomAmount, Denomination
 from app.services.ledger.sheet import lock_accounts
 from tests.factories import gift_cards as factory
@@ -30,9 +30,13 @@ from tests.factories.gift_cards import (
 )
 from tests.factories.ledger import account
 from tests.factories.races import beside, call
+from tests.factories.reading import every
 from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio
+
+CLOSE = """mutation ($key: String!, $forfeit: Boolean!) {
+  memberClose(input: {requestKey: $key, forfeitBalances: $forfeit}) { __typename } }"""
 
 
 def test_the_gift_is_what_the_price_leaves_of_the_face() -> None:
@@ -413,6 +417,25 @@ async def test_a_card_is_recharged_at_a_till(database: Database, now: datetime) 
         assert voucher["__typename"] == "PaymentMethodUnknown"
 
 
+async def test_an_account_is_closed_with_what_is_on_its_gift_cards(
+    database: Database, now: datetime
+) -> None:
+    """IDN-8: value on an electronic card is given up knowingly; its key is forgotten."""
+    till = await counter(database, now)
+    card = await sold(till, await product_of(till))
+    async with gift_cards_stay(database):
+        left = await till.as_member(CLOSE, key="a", forfeit=False)
+        assert left["__typename"] == "BalanceLeft"
+    closed = await till.as_member(CLOSE, key="b", forfeit=True)
+    assert closed["__typename"] == "MemberClosed"
+    found = await till.as_staff(factory.FIND, id=card["id"])
+    assert (found["state"], found["holderId"], left_on(found)) == ("USED", None, (0, 0))
+    (row,) = await every(database, factory.all_cards)
+    assert row.key is None
+    assert await database.scan(ledger.check) == []
+    assert await database.scan(checking.check) == []
+
+
 async def test_of_two_payments_of_the_last_yuan_one_is_made(
     database: Database, now: datetime
 ) -> None:
@@ -442,4 +465,5 @@ async def test_of_two_payments_of_the_last_yuan_one_is_made(
     )  # fmt: skip
     found = await beside(database, paying_(other, 120_00), before=lock_accounts, second=refunding)
     assert len([each for each in found if isinstance(each, Exception)]) == 1
-    assert await database.scan(ledger.check) == []
+    for check in (ledger.check, checking.check):
+        assert await database.scan(check) == []

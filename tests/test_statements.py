@@ -39,7 +39,11 @@ CONFIGURATION = {
     "terminals",
     "tiers",
 }
-WHOLE_TABLES_ON_PURPOSE = ("app.services.ledger.checking", "app.services.spendings.checking")
+WHOLE_TABLES_ON_PURPOSE = (
+    "app.services.gift_cards.checking",
+    "app.services.ledger.checking",
+    "app.services.spendings.checking",
+)
 """The proof that the books are right reads the books."""
 
 

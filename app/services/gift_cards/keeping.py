@@ -1,27 +1,35 @@
-"""What staff do with sold cards: freeze, restore, refund (GFT-5)."""
+"""What becomes of sold cards: frozen, restored, refunded by staff, given up (GFT-5)."""
 
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 
 from app.core.db import Transaction, changed_copy, statement
 from app.core.errors import DomainError
 from app.core.texts import checked_text
-from app.models.gift_cards import GiftCard, GiftCardState
-from app.models.ledger import PostingKind, SystemAccount
+from app.models.gift_cards import (
+    GiftCard,
+    GiftCardBuyer,
+    GiftCardGift,
+    GiftCardKind,
+    GiftCardState,
+)
+from app.models.ledger import Account, PostingKind, SystemAccount
+from app.models.orders import Order
 from app.models.organisation import Node
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
-from app.services import audit, ledger, organisation, requests
+from app.services import audit, ledger, members, organisation, requests
 from app.services.actors import Actor
 from app.services.gift_cards import gifts, holding
 from app.services.gift_cards.holding import GiftCardNotFound
 from app.services.ledger.sheet import Taken
 
 REFUND_CAUSE = "gift_card_refund"
+CLOSURE_CAUSE = "gift_card_closure"
 REASON_CHARS_MAX = 200
 REFUNDABLE = (GiftCardState.ACTIVE, GiftCardState.FROZEN)
 
@@ -36,6 +44,34 @@ refund_card = statement(
         refund_method_id=bindparam("new_method_id"),
         refund_reason=bindparam("new_reason"),
     )
+)
+
+
+lock_held = statement(
+    select(GiftCard)
+    .where(col(GiftCard.holder_id).in_(members.own_records))
+    .order_by(col(GiftCard.id))
+    .with_for_update(key_share=True),
+    into=GiftCard,
+)
+let_go = statement(
+    update(GiftCard)
+    .where(col(GiftCard.holder_id).in_(members.own_records))
+    .values(holder_id=None, key=None, code_index=None, code_expires_at=None)
+)
+forget_buyers = statement(
+    update(GiftCardBuyer)
+    .where(
+        col(GiftCardBuyer.order_id).in_(
+            select(Order.id).where(col(Order.member_id).in_(members.own_records))
+        )
+    )
+    .values(name=None, phone=None, email=None, card_number=None, receiver_phone=None, greeting=None)
+)
+forget_greetings = statement(
+    update(GiftCardGift)
+    .where(col(GiftCardGift.buyer_id).in_(members.own_records))
+    .values(greeting=None)
 )
 
 
@@ -177,6 +213,40 @@ async def close(
     )  # fmt: skip
     await gifts.withdraw(tx, [card.id], now=now)
     return cash
+
+
+async def give_up(tx: Transaction, *, member_id: UUID, now: datetime) -> list[Account]:
+    """A member leaves: what is on their electronic cards expires, printed ones are nobody's.
+
+    What each account held that held something. Names, greetings and keys are forgotten.
+    """
+    left = []
+    for card in await tx.all(lock_held, member_id=member_id):
+        state = holding.status_at(card, now)
+        if card.kind is GiftCardKind.ELECTRONIC and state in REFUNDABLE:
+            purse = await holding.purse_of(tx, card)
+            header = holding.header(
+                card,
+                kind=PostingKind.EXPIRE,
+                cause_kind=CLOSURE_CAUSE,
+                cause_id=card.id,
+                actor_kind=PrincipalKind.MEMBER,
+                actor_id=member_id,
+                now=now,
+            )
+            sheet = await ledger.Sheet.open(tx, header, [account.id for account in purse])
+            for account in purse:
+                taken = await sheet.take_all(account.id)
+                total = sum(part.amount for part in taken)
+                sheet.against(SystemAccount.EXPIRED, total, card.currency)
+                if total:
+                    left.append(sheet.account(account.id))
+            await sheet.close()
+            await holding.become(tx, card, was=card.state, state=GiftCardState.USED)
+    await tx.changed(let_go, member_id=member_id)
+    await tx.changed(forget_buyers, member_id=member_id)
+    await tx.changed(forget_greetings, member_id=member_id)
+    return left
 
 
 async def _turn(

@@ -18,6 +18,7 @@ from app.models.sessions import PrincipalKind, Session
 from app.models.spendings import Spending, SpendingState
 from app.models.top_ups import TopUpOrder, TopUpState
 from app.services import coupons, files, ledger, members, requests, sessions, student_ids
+from app.services.gift_cards import keeping
 from app.services.members import Bearer
 from app.services.merges.merging import lock_cards
 from app.services.points_mall import fulfilling
@@ -180,6 +181,8 @@ async def close(
     if await fulfilling.is_awaited(tx, member_id=member.id):
         raise RedemptionAwaited
     left = await _expire_value(tx, held, member, now)
+    for account in await keeping.give_up(tx, member_id=member.id, now=now):
+        left.append(Balance(account.kind, account.unit, account.balance))
     refusal = BalanceLeft(left)
     if refusal.owes or (left and not forfeit_balances):
         raise refusal  # which rolls the expiry back

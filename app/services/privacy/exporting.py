@@ -14,6 +14,7 @@ from app.models.behaviour import EventEarning, MemberEvent, Notice, PointsCase
 from app.models.cards import Card, CodeScan
 from app.models.compliance import RealName
 from app.models.coupons import Coupon, CouponUse
+from app.models.gift_cards import GiftCard, GiftCardBuyer, GiftCardGift
 from app.models.identities import Merge
 from app.models.ledger import Entry, Lot, Posting, PostingKind
 from app.models.members import Consent, Member
@@ -57,6 +58,9 @@ student_ids_asked_for = _newest(
 )
 notices_written = _newest(Notice, col(Notice.member_id), "member_ids")
 orders_made = _newest(Order, col(Order.member_id), "member_ids")
+gift_cards_held = _newest(GiftCard, col(GiftCard.holder_id), "member_ids")
+gift_cards_given = _newest(GiftCardGift, col(GiftCardGift.buyer_id), "member_ids")
+buyers_written = _newest(GiftCardBuyer, col(GiftCardBuyer.order_id), "order_ids")
 redeemed_things = _newest(Fulfilment, col(Fulfilment.member_id), "member_ids")
 purchases_made = _newest(Purchase, col(Purchase.card_id), "card_ids")
 lines_bought = _newest(PurchaseLine, col(PurchaseLine.purchase_id), "purchase_ids")
@@ -138,6 +142,7 @@ async def _about_the_person(
     tx: Transaction, member: Member, records: list[Member]
 ) -> dict[str, list[dict[str, Any]]]:
     by_member = {"member_ids": [record.id for record in records]}
+    ordered: list[Order] = await tx.all(orders_made, **by_member)
     events: list[MemberEvent] = await tx.all(events_told, **by_member)
     had: list[Coupon] = await tx.all(coupons_had, **by_member)
     tagged = await tags.of_members(tx, by_member["member_ids"])
@@ -199,9 +204,22 @@ async def _about_the_person(
             await tx.all(notices_written, **by_member), "kind details created_at read_at"
         ),
         "orders": _shown(
-            await tx.all(orders_made, **by_member),
+            ordered,
             "id kind title quantity card_id channel store_id currency amount points state"
             " created_at paid_at ended_at refunded_amount refund_reason",
+        ),
+        "giftCards": _shown(
+            await tx.all(gift_cards_held, **by_member),
+            "id kind number state currency face cash order_id store_id activated_at expires_at"
+            " ended_at",
+        ),
+        "giftCardsGiven": _shown(
+            await tx.all(gift_cards_given, **by_member),
+            "gift_card_id state greeting deliver_at expires_at claimed_at ended_at",
+        ),
+        "giftCardBuyers": _shown(
+            await tx.all(buyers_written, order_ids=[order.id for order in ordered]),
+            "order_id name phone email receiver_phone",
         ),
         "redeemedThings": _shown(
             await tx.all(redeemed_things, **by_member),
