@@ -450,3 +450,19 @@ async def test_stu_3_approval_gives_the_gift_once_per_rule_and_renewal_replaces(
     theirs = (await verify_by_email(till.later(days=332), MAIL, who=other.id))["verification"]
     assert (theirs["state"], theirs["giftedAt"]) == ("APPROVED", None)
     assert await number_of_coupons() == 6
+
+
+async def test_stu_3_no_id_is_so_short_that_its_gift_comes_again_and_again(
+    till: Counter, now: datetime
+) -> None:
+    """However early the reminders: half of the time has to be over first."""
+    template = await till.database.run(a_template, perspective=till.shop.places.group, now=now)
+    await set_up(
+        till, validityMonths=1, reminderDays=[60], giftRule="EVERY_TIME",
+        gifts=[{"templateId": type_id("ctpl", template.id)}],
+    )  # fmt: skip
+    for days, coupons_then in ((0, 1), (1, 1), (14, 1), (15, 2), (16, 2)):
+        verified = await verify_by_email(till.later(days=days), MAIL)
+        is_new = "verification" in verified
+        assert is_new == (days in (0, 15)), (days, verified)
+        assert len(await every(till.database, all_coupons)) == coupons_then

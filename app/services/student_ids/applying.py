@@ -31,7 +31,8 @@ CODES_A_DAY_MAX = 10
 ANSWER_LIFE = timedelta(hours=1)
 """How long an outside verifier is waited for."""
 RENEWAL_DAYS = 30
-"""So long before the end one can be verified again, or from the first reminder on if earlier."""
+"""So long before the end one can be verified again, or from the first reminder on if earlier; but
+not in the first half of its time: no short one is renewed again and again for its gift."""
 NUMBER_CHARS_MAX = 40
 NAME_CHARS_MAX = 120
 
@@ -266,8 +267,10 @@ async def _require_free(
         raise StudentVerificationPending(waiting.id)
     for valid in await tx.all(verifications.approved_of_member, member_id=member.id):
         assert valid.valid_until is not None, "a CHECK says so"
+        assert valid.approved_at is not None, "a CHECK says so"
         days = max(RENEWAL_DAYS, *valid.reminder_days, 0)
-        renewable_from = valid.valid_until - timedelta(days=days)
+        half = valid.approved_at + (valid.valid_until - valid.approved_at) / 2
+        renewable_from = max(valid.valid_until - timedelta(days=days), half)
         if now < renewable_from:
             raise AlreadyStudent(valid_until=valid.valid_until, renewable_from=renewable_from)
     tries = await tx.all(submitted_since, member_id=member.id, since=now - DAY)
