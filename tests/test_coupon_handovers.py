@@ -2,14 +2,18 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from app.core.crypto import fingerprint
-from app.core.db import Database
+from app.core.db import Database, Transaction
 from app.core.ids import new_id, type_id
 from app.models.coupons import CouponState, HandoverRule, HandoverState
+from app.models.organisation import Node
+from app.services import scopes
 from app.services.coupons import expiring, handovers
+from app.services.scopes import ScopeRules
 from tests.factories.cards import Counter, counter
 from tests.factories.coupon_sales import (
     ALLOW,
@@ -27,14 +31,22 @@ from tests.factories.coupon_sales import (
     handed_over,
     mark,
 )
+from tests.factories.coupons import a_template
 from tests.factories.races import beside, call
 
 pytestmark = pytest.mark.anyio
+CLAIM_IT = """mutation ($input: CouponClaimInput!) { couponClaim(input: $input) {
+  ... on CouponClaimed { coupon { id code { value } } } ... on Problem { message } } }"""
 
 
 @pytest.fixture
 async def till(database: Database, now: datetime) -> Counter:
     return await counter(database, now)
+
+
+async def a_claim_scope(tx: Transaction, perspective: Node) -> UUID:
+    """For everybody, everywhere."""
+    return (await scopes.create(tx, perspective=perspective, rules=ScopeRules())).id
 
 
 def coupon_id(coupon: Any) -> str:
@@ -124,6 +136,26 @@ async def test_a_link_that_does_not_work_says_one_thing_whatever_the_reason(
         assert stranger["__typename"] == "CouponHandoverRefused"
     # The secret stands nowhere in the row, only its hash.
     assert taken.handover.secret_hash == fingerprint(taken.secret.encode())
+
+
+async def test_a_claim_asked_for_again_does_not_tell_the_friends_code(till: Counter) -> None:
+    """Whoever claimed a coupon and gave it away asks with the old request key: the coupon is a
+    friend's, and so is its code."""
+    at: dict[str, Any] = {"perspective": till.shop.places.group, "now": till.now}
+    for_all = await till.database.run(a_claim_scope, till.shop.places.group)
+    template = await till.database.run(
+        a_template, handover=HandoverRule.EVERYWHERE, claim_scope_id=for_all, **at
+    )
+    claim = {"templateId": type_id("ctpl", template.id), "requestKey": "k1"}
+    claimed = await till.as_member(CLAIM_IT, input=claim)
+    assert claimed["coupon"]["code"]["value"]
+    assert await till.as_member(CLAIM_IT, input=claim) == claimed
+    friend = await a_friend(till)
+    begun = await till.as_member(HAND_OVER, id=claimed["coupon"]["id"], key=new_id().hex)
+    secret = begun["handover"]["secret"]
+    await till.as_member(CLAIM, member_id=friend.id, secret=secret, key=new_id().hex)
+    again = await till.as_member(CLAIM_IT, input=claim)
+    assert again["coupon"] == {"id": claimed["coupon"]["id"], "code": None}
 
 
 async def test_who_may_give_and_claim_and_from_where(till: Counter) -> None:

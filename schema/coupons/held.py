@@ -83,9 +83,10 @@ class Coupon:
         description="When it was used, expired or was withdrawn."
     )
     row: strawberry.Private[rows.Coupon]
+    is_anothers: strawberry.Private[bool] = False
 
     @classmethod
-    def of(cls, row: rows.Coupon, now: datetime) -> Self:
+    def of(cls, row: rows.Coupon, now: datetime, *, is_anothers: bool = False) -> Self:
         status = status_at(row, now)
         is_over = status in {CouponStatus.EXPIRED, CouponStatus.RETURNED_EXPIRED}
         return cls(
@@ -98,16 +99,19 @@ class Coupon:
             locked_until=row.locked_until if status is CouponStatus.LOCKED else None,
             ended_at=row.valid_until if is_over and row.ended_at is None else row.ended_at,
             row=row,
+            is_anothers=is_anothers,
         )
 
     @strawberry.field(description="What it promises, whatever was edited since.")
     async def terms(self, info: Info) -> CouponTerms:
         return CouponTerms.of(await info.context.loaders.coupon_terms.load(self.row.terms_id))
 
-    @strawberry.field(description="What to show at the till; null once it is used or over.")
+    @strawberry.field(
+        description="What to show at the till; null once it is used, over or a friend's."
+    )
     def code(self) -> CouponCode | None:
         is_open = self.status in {CouponStatus.UPCOMING, CouponStatus.VALID, CouponStatus.LOCKED}
-        return CouponCode.of(self.row.code) if is_open else None
+        return CouponCode.of(self.row.code) if is_open and not self.is_anothers else None
 
 
 def coupon_id_of(coupon_id: UUID) -> strawberry.ID:
@@ -147,7 +151,11 @@ class CouponClaimed:
     @classmethod
     def of(cls, claimed: issuing.Issue, now: datetime) -> Self:
         (coupon,) = claimed.coupons
-        return cls(coupon=Coupon.of(coupon, now), replayed=claimed.is_replay)
+        # Asked again after it was given to a friend, whose code it has since (CPN-6).
+        is_anothers = coupon.member_id != coupon.issued_to_id
+        return cls(
+            coupon=Coupon.of(coupon, now, is_anothers=is_anothers), replayed=claimed.is_replay
+        )
 
 
 @strawberry.input(description="A coupon to claim.")
