@@ -155,11 +155,16 @@ async def _found(tx: Transaction, actor: Actor, use_id: UUID) -> _Found:
     found = await tx.all(uses_by_id, ids=[use_id])
     if not found or found[0].group_id != actor.group_id:
         raise CouponUseNotFound
-    # Partners undo what they did themselves; staff what was done where they work.
-    if actor.kind is PrincipalKind.PARTNER and found[0].actor_id != actor.id:
+    # Partners undo what they did themselves; staff that too, and what was done where they work: at
+    # no store is everywhere.
+    is_own = found[0].actor_id == actor.id
+    if actor.kind is PrincipalKind.PARTNER and not is_own:
         raise CouponUseNotFound
-    if found[0].store_id is None:
+    if found[0].store_id is None and is_own:
         actor.require_any(Permission.COUPONS_REDEEM)
+    elif found[0].store_id is None:
+        group = await organisation.node(tx, actor.group_id)
+        actor.require(Permission.COUPONS_REDEEM, group)
     else:
         store = await organisation.node(tx, found[0].store_id)
         actor.require(Permission.COUPONS_REDEEM, store)
