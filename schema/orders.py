@@ -68,7 +68,7 @@ describe(
     {
         "PENDING": "It waits to be paid.",
         "PAID": "It was paid and delivered.",
-        "CANCELLED": "Never paid in time, or its money went back.",
+        "CANCELLED": "It was given up or never paid in time, or its money went back.",
         "REFUNDED": "What it brought was taken back.",
     },
 )
@@ -219,7 +219,7 @@ class OrderNotOpen(Problem):
 class TooManyOpenOrders(Problem): ...
 
 
-@strawberry.type(description="The payment method cannot buy stored value.")
+@strawberry.type(description="The payment method cannot buy stored value or gift cards.")
 class MethodCannotPay(Problem):
     method_code: str = strawberry.field(description="The method's code.")
 

@@ -47,7 +47,7 @@ class Mutation:
     @strawberry.mutation(
         permission_classes=[IsMember],
         description="Order coupon packs: they can be paid for 15 minutes, and their coupons are"
-        " the member's once the provider says so; what is free is at once.",
+        " the member's once the provider says so; what is free is theirs at once.",
     )
     async def coupon_pack_order(
         self,

@@ -143,7 +143,7 @@ class PointsMultiplierBenefit:
     " it."
 )
 class CardExtensionBenefit:
-    days: int = strawberry.field(description="How many.")
+    days: int = strawberry.field(description="How many days longer the card lasts.")
 
 
 @strawberry.type(description="EXCLUSIVE_SERVICE: a service for few.")

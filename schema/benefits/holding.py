@@ -111,7 +111,7 @@ class BenefitGives:
 class HoldingBenefit:
     benefit: CardBenefit = strawberry.field(description="The benefit.")
     gives: BenefitGives | None = strawberry.field(
-        description="What it gives with the bill; null if none was shown."
+        description="What it gives with the bill; null without a bill."
     )
 
     @classmethod
@@ -149,7 +149,7 @@ class BenefitObstacle:
 @strawberry.type(description="A benefit that does not hold.")
 class WithheldBenefit:
     benefit: CardBenefit = strawberry.field(description="The benefit.")
-    obstacle: BenefitObstacle = strawberry.field(description="Why it does not.")
+    obstacle: BenefitObstacle = strawberry.field(description="Why it does not hold.")
 
     @classmethod
     def of(cls, found: benefits.Withheld) -> Self:
@@ -161,7 +161,7 @@ class WithheldBenefit:
     " they go together is the till's to know."
 )
 class BenefitsFor:
-    at: datetime = strawberry.field(description="For when this is the answer.")
+    at: datetime = strawberry.field(description="The moment that this is the answer for.")
     holding: list[HoldingBenefit] = strawberry.field(
         description="Those that hold: what was given to the card first."
     )

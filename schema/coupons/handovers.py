@@ -49,7 +49,9 @@ class CouponHandover:
     state: HandoverState = strawberry.field(description="Where it stands.")
     begun_at: datetime = strawberry.field(description="When the link was made.")
     expires_at: datetime = strawberry.field(description="Until when it can be claimed.")
-    ended_at: datetime | None = strawberry.field(description="When it was claimed or ended else.")
+    ended_at: datetime | None = strawberry.field(
+        description="When it was claimed, taken back or over."
+    )
     secret: str | None = strawberry.field(
         description="What the link carries, for `couponHandoverClaim`; null once it is not open."
     )

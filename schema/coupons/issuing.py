@@ -20,7 +20,7 @@ class CouponNotActive(Problem):
         return cls(message=str(error), state=error.state)
 
 
-@strawberry.type(description="Less is left than was asked for.")
+@strawberry.type(description="Fewer coupons are left than were asked for.")
 class CouponsSoldOut(Problem):
     template_id: strawberry.ID = strawberry.field(description="Of which template, `ctpl_…`.")
     left: Long = strawberry.field(description="How many are left.")

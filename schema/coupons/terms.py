@@ -29,7 +29,7 @@ describe(
 
 @strawberry.type(description="CASH: an amount off; of a smaller bill, all of it.")
 class CouponCash:
-    amount: Money = strawberry.field(description="How much.")
+    amount: Money = strawberry.field(description="How much it takes off.")
 
 
 @strawberry.type(description="DISCOUNT: a share off, half up to the minor unit.")
@@ -96,7 +96,7 @@ class CouponField:
 class CouponTerms:
     kind: CouponKind = strawberry.field(description="What it does.")
     benefit: CouponBenefit = strawberry.field(description="What it takes off.")
-    currency: CurrencyCode = strawberry.field(description="Of which bills.")
+    currency: CurrencyCode = strawberry.field(description="What the bills it is for are paid in.")
     title: str = strawberry.field(description="What members call it.")
     subtitle: str | None = strawberry.field(description="A line below the title.")
     colour: str | None = strawberry.field(description="The colour it is drawn in, `#RRGGBB`.")

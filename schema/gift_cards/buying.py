@@ -48,7 +48,9 @@ class GiftCardBuyerInput:
         )
 
 
-@strawberry.input(description="The cards are a gift: each gets a code, and whoever has that, it.")
+@strawberry.input(
+    description="A gift: each card gets a code, and whoever has it can claim the card."
+)
 class GiftCardGivingInput:
     greeting: str | None = strawberry.field(
         default=None, description=f"1 to {buying.GREETING_CHARS_MAX} characters that go with it."

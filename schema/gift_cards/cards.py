@@ -62,7 +62,7 @@ describe(
         "OPEN": "Whoever has its code can claim it.",
         "CLAIMED": "Somebody has it.",
         "RETURNED": "Nobody claimed it in time: its buyer holds the card.",
-        "WITHDRAWN": "Its card was refunded before.",
+        "WITHDRAWN": "Its card was refunded before anybody claimed it.",
     },
 )
 describe(

@@ -54,8 +54,10 @@ class GiftCardNotOnSale(Problem): ...
 @strawberry.type(description="The product is not sold with that value.")
 class GiftCardAmountNotOffered(Problem):
     faces: list[Money] = strawberry.field(description="The values it is sold with.")
-    least: Money | None = strawberry.field(description="And any from here; null is none besides.")
-    most: Money | None = strawberry.field(description="To here.")
+    least: Money | None = strawberry.field(
+        description="The least value of its range; null is none."
+    )
+    most: Money | None = strawberry.field(description="The greatest value of its range.")
 
     @classmethod
     def of(cls, error: pricing.GiftCardAmountNotOffered) -> Self:
@@ -90,7 +92,7 @@ class GiftCardNotFound(Problem): ...
 
 
 @strawberry.type(
-    description="The number, the key or the code is not right. Which is never said, and tries are"
+    description="The number, the key or the code is not right; which, is never said. Tries are"
     " counted."
 )
 class GiftCardRefused(Problem): ...

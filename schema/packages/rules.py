@@ -32,7 +32,7 @@ _PRICE = f"minor units of the package's currency, 0 to {rules.PRICE_MAX:,}"
 
 @strawberry.type(description="How long a package lasts.")
 class PackageDuration:
-    count: int = strawberry.field(description="How many.")
+    count: int = strawberry.field(description="How many days or months.")
     unit: DurationUnit = strawberry.field(description="Of what.")
 
     @classmethod

@@ -57,7 +57,7 @@ describe(
     "Where a redeemed thing is.",
     {
         "UNPAID": "Held back until its order is paid.",
-        "WAITING": "To be laid ready, or to be sent.",
+        "WAITING": "It has yet to be laid ready or sent.",
         "READY": "It lies ready at the store.",
         "SHIPPED": "On its way.",
         "PICKED_UP": "Handed over.",

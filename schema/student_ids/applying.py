@@ -41,7 +41,9 @@ class StudentApplied:
 
 @strawberry.type(description="The outside verifier waits for the member.")
 class StudentVerifierStarted:
-    verification: StudentVerification = strawberry.field(description="What it will answer.")
+    verification: StudentVerification = strawberry.field(
+        description="It is decided once the verifier answers."
+    )
     url: str = strawberry.field(
         description="The verifier's page: send the member there within minutes. It leads back to"
         " `returnUrl`, perhaps before it has answered."
@@ -154,7 +156,9 @@ def parsed_brand(brand_id: strawberry.ID | None) -> UUID | None:
 CodeSend = Annotated[StudentEmailCodeSendInput, strawberry.argument(description="Where to.")]
 EmailVerify = Annotated[StudentEmailVerifyInput, strawberry.argument(description="The proof.")]
 CardSubmit = Annotated[StudentCardSubmitInput, strawberry.argument(description="The card.")]
-VerifierStart = Annotated[StudentVerifierStartInput, strawberry.argument(description="The way.")]
+VerifierStart = Annotated[
+    StudentVerifierStartInput, strawberry.argument(description="Where to return.")
+]
 Withdraw = Annotated[StudentVerificationWithdrawInput, strawberry.argument(description="Which.")]
 
 _CANNOT_APPLY = StudentIdClosed | StudentVerificationPending | AlreadyStudent | TooManySubmissions
