@@ -39,7 +39,10 @@ all_members = statement(select(Member).order_by(col(Member.id)), into=Member)
 all_nodes = statement(select(Node).order_by(col(Node.id)), into=Node)
 all_tiers = statement(select(Tier), into=Tier)
 all_cards = statement(select(Card).order_by(col(Card.id)), into=Card)
-all_accounts = statement(select(Account).order_by(col(Account.id)), into=Account)
+# Those of gift cards come through the services, each time with other ids.
+all_accounts = statement(
+    select(Account).where(col(Account.card_id).is_not(None)).order_by(col(Account.id)), into=Account
+)
 all_identities = statement(select(Identity).order_by(col(Identity.id)), into=Identity)
 all_purchases = statement(select(Purchase).order_by(col(Purchase.id)), into=Purchase)
 EVERYTHING = (all_members, all_nodes, all_cards, all_accounts, all_identities, all_purchases)

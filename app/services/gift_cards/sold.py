@@ -128,7 +128,7 @@ _COLUMNS: tuple[Any, ...] = (
 EXPORT_PAGES: dict[bool, Statement[SoldCard]] = {
     # of one bulk order
     of_batch: statement(
-        select(*_COLUMNS)  # type: ignore[call-overload]  # SQLModel types up to four columns
+        select(*_COLUMNS)
         .join(GiftCardProduct, col(GiftCardProduct.id) == col(GiftCard.product_id))
         .outerjoin(_store, col(_store.id) == col(GiftCard.store_id))
         .outerjoin(PaymentMethod, col(PaymentMethod.id) == col(GiftCard.payment_method_id))

@@ -121,7 +121,7 @@ def _lines(chosen: Any, *more: Any) -> Any:
     )
     columns = (*keys, _of_kind(AccountKind.CASH), _of_kind(AccountKind.BONUS))
     return (
-        select(*columns)  # type: ignore[call-overload]  # SQLModel types up to four columns
+        select(*columns)
         .select_from(chosen)
         .join(Entry, and_(col(Entry.posting_id) == chosen.c.id, *more))
         .join(Account, col(Account.id) == col(Entry.account_id))
