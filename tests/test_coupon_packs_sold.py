@@ -11,9 +11,10 @@ from app.core.db import Database
 from app.core.ids import new_id, type_id
 from app.core.money import Money
 from app.models.coupons import Coupon, CouponPack, CouponState, CouponTemplate
+from app.services import cards
 from app.services.coupons import handovers, pack_buying
 from app.services.coupons.pack_buying import Choice
-from tests.factories.cards import Counter, counter
+from tests.factories.cards import Counter, a_scheme, counter
 from tests.factories.coupon_sales import (
     ARCHIVE,
     CANCEL,
@@ -40,11 +41,15 @@ from tests.factories.coupon_sales import (
 )
 from tests.factories.coupons import a_pack, a_template
 from tests.factories.files import an_image
+from tests.factories.packages import SET_OPENING
 from tests.factories.races import beside, call
 from tests.factories.reading import every
 from tests.factories.top_ups import Checkout, a_checkout
 
 pytestmark = pytest.mark.anyio
+
+JOIN = """mutation ($scheme: ID!) { cardJoin(input: {schemeId: $scheme}) { __typename
+  ... on Card { id } ... on CardMustBeBought { couponPackId name } } }"""
 
 
 @pytest.fixture
@@ -155,6 +160,31 @@ async def test_a_till_sells_packs_once_for_a_key(till: Counter) -> None:
     free = await on_sale(till, pack.id, price=0, stock=None)
     assert (await sell(till, free))["order"]["amount"]["amount"] == 0
     assert len(await coupons_there(till)) == 9
+
+
+async def test_crd_9_a_pack_opens_the_card_that_needs_it(till: Counter) -> None:
+    """Free is the rule; a scheme that names a pack gives its card to who bought it, once."""
+    pack, _ = await packed(till, name="Starter pack")
+    group = till.shop.places.group
+    free, bought = [
+        await till.database.run(a_scheme, perspective=group, now=till.now) for _ in range(2)
+    ]
+    assert (await till.as_member(JOIN, scheme=type_id("sch", free.id)))["__typename"] == "Card"
+    scheme_id, pack_id = type_id("sch", bought.id), type_id("cpk", pack.id)
+    answer = await till.as_staff(SET_OPENING, input={"id": scheme_id, "couponPackId": pack_id})
+    assert answer["openingCouponPackId"] == pack_id
+    async with coupons_stay(till.database):
+        refused = await till.as_member(JOIN, scheme=scheme_id)
+        assert refused["__typename"] == "CardMustBeBought"
+        assert (refused["couponPackId"], refused["name"]) == (pack_id, "Starter pack")
+    sale = await on_sale(till, pack.id)
+    for _ in range(2):
+        assert (await sell(till, sale))["__typename"] == "OrderSold"
+    held = (await till.database.read(cards.of_members, [till.shop.member.id]))[till.shop.member.id]
+    (opened,) = [card for card in held if card.scheme_id == bought.id]
+    assert opened.issuing_store_id == till.shop.places.coffee_store.id
+    joined = await till.as_member(JOIN, scheme=scheme_id)
+    assert (joined["__typename"], joined["id"]) == ("Card", type_id("card", opened.id))
 
 
 async def test_what_cannot_be_bought_is_refused_and_nothing_moves(till: Counter) -> None:

@@ -17,9 +17,8 @@ from app.models.cards import Card
 from app.models.coupons import Coupon, CouponState
 from app.models.members import Member, MemberStatus
 from app.models.orders import Order
-from app.services import cards, ledger, members
+from app.services import ledger, members
 from tests.factories.cards import a_scheme
-from tests.factories.coupons import a_pack, a_template
 from tests.factories.packages import (
     ARCHIVE,
     DEACTIVATE,
@@ -268,31 +267,6 @@ async def test_crd_9_a_till_sells_what_opens_a_card(shop: Checkout) -> None:
     opened = next(c for c in await every(shop.database, card_rows) if c.id == owned.card_id)
     assert type_id("sch", opened.scheme_id) == scheme_id
     assert opened.issuing_store_id == shop.shop.store.id
-
-
-async def test_crd_9_a_coupon_pack_opens_cards_too(shop: Checkout) -> None:
-    group, now = shop.shop.places.group, shop.now
-    template = await shop.database.run(a_template, perspective=group, now=now)
-    pack = await shop.database.run(
-        a_pack, perspective=group, of=[(template, 2)], now=now, name="Starter pack"
-    )
-    scheme = await shop.database.run(a_scheme, perspective=group, now=now)
-    scheme_id, pack_id = type_id("sch", scheme.id), type_id("cpk", pack.id)
-    answer = await shop.as_staff(SET_OPENING, input={"id": scheme_id, "couponPackId": pack_id})
-    assert answer["openingCouponPackId"] == pack_id
-    async with packages_stay(shop.database):
-        refused = await shop.as_member(JOIN, scheme=scheme_id)
-        assert (refused["couponPackId"], refused["name"]) == (pack_id, "Starter pack")
-    bought: dict[str, Any] = {
-        "member": shop.shop.member,
-        "pack_id": pack.id,
-        "store_id": None,
-        "now": now,
-    }
-    (opened,) = await shop.database.run(cards.open_by_pack, **bought)
-    assert opened.scheme_id == scheme.id
-    assert await shop.database.run(cards.open_by_pack, **bought) == [opened]
-    assert (await shop.as_member(JOIN, scheme=scheme_id))["id"] == type_id("card", opened.id)
 
 
 async def test_ben_5_what_a_merged_record_bought_was_bought_by_the_survivor(

@@ -12,7 +12,7 @@ from app.core.errors import BadInput, DomainError
 from app.models.coupons import CouponPackSale
 from app.models.orders import Order
 from app.models.payments import RefundRoute
-from app.services import members
+from app.services import cards, members
 from app.services.coupons import giving
 from app.services.coupons.giving import COUPONS_AT_ONCE_MAX, Gift, Portion
 from app.services.orders import Held
@@ -46,7 +46,8 @@ async def promised(tx: Transaction, gift: Gift) -> dict[str, Any]:
 
 
 async def deliver(tx: Transaction, order: Order, *, now: datetime) -> None:
-    """Issue what the order was promised, once, whatever became of the pack meanwhile."""
+    """Issue what the order was promised, once, whatever became of the pack meanwhile; and the cards
+    that buying this pack opens (CRD-9), which stay when it is given back."""
     member = await members.living(tx, order.member_id)
     numbers = {UUID(template_id): number for template_id, number in order.terms["coupons"]}
     found = await giving.templates_by_ids(tx, numbers)
@@ -63,6 +64,7 @@ async def deliver(tx: Transaction, order: Order, *, now: datetime) -> None:
         store_id=order.store_id,
         now=now,
     )
+    await cards.open_by_pack(tx, member=member, pack_id=pack_id, store_id=order.store_id, now=now)
 
 
 async def release(tx: Transaction, order: Order, *, now: datetime) -> None:
