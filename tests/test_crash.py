@@ -22,12 +22,15 @@ from app.core.ids import new_id
 from app.models.adjustments import Adjustment
 from app.models.cards import ConsumptionVerification, Scheme
 from app.models.coupons import Coupon
+from app.models.gift_cards import GiftCard, GiftCardPayment
 from app.models.ledger import AccountKind
 from app.models.packages import OwnedPackage
 from app.models.purchases import Purchase
 from app.models.spendings import Spending
 from app.models.top_ups import TopUpOrder
 from app.services import ledger, spendings
+from app.services.gift_cards import checking
+from tests.factories import gift_cards
 from tests.factories.adjustments import PROPOSE, propose, set_rules
 from tests.factories.cards import Counter, counter
 from tests.factories.crashing import Load, Mortal, Operation
@@ -67,6 +70,8 @@ THERE = {
     "charge": _number(Spending),
     "top_up": _number(TopUpOrder),
     "package": _number(OwnedPackage),
+    "gift_card": _number(GiftCard),
+    "gift_payment": _number(GiftCardPayment),
 }
 coupons_given = _number(Coupon)
 points_earned = statement(select(func.coalesce(func.sum(Purchase.points_earned), 0)), into=int)
@@ -79,12 +84,16 @@ class Shop:
     till: Counter
     plan_id: str
     package: Any
+    product: Any
+    card: Any
+    """A gift card that pays."""
     charged: list[str] = field(default_factory=list)
 
     def operation(self, random: Random) -> Operation:
         makers = [
             self.purchase, self.adjustment, self.charge, self.charge, self.top_up, self.void,
             self.sold_package,
+            self.gift_card, self.gift_payment,
         ]  # fmt: skip
         return random.choice(makers)(random)
 
@@ -135,6 +144,13 @@ class Shop:
         asked = {"spendingId": spending_id, "reason": "Wrong table", "requestKey": new_id().hex}
         return Operation("void", VOID, asked)
 
+    def gift_card(self, _random: Random) -> Operation:
+        return Operation("gift_card", gift_cards.SELL, gift_cards.a_sale(self.till, self.product))
+
+    def gift_payment(self, random: Random) -> Operation:
+        asked = gift_cards.a_payment(self.till, self.card, random.randrange(1, 300))
+        return Operation("gift_payment", gift_cards.PAY, asked)
+
     def heard(self, operation: Operation, answer: Any) -> None:
         if operation.name == "charge":
             self.charged.append(answer["spending"]["id"])
@@ -152,7 +168,11 @@ async def shop(database: Database, now: datetime) -> Shop:
     await propose(till, "CASH", 10_000_000)
     some = await goods(till)
     gifts = [some.gift(f"{which}_PURCHASE_GIFT", GIFT_POINTS) for which in ("FIRST", "REPEAT")]
-    return Shop(till, (await plan_of(till))["id"], await package_of(till, contents=gifts))
+    package = await package_of(till, contents=gifts)
+    custom = {"faceFrom": 1_00, "faceTo": 100_000_00}
+    product = await gift_cards.product_of(till, customAmount=custom)
+    card = await gift_cards.sold(till, product, 100_000_00)
+    return Shop(till, (await plan_of(till))["id"], package, product, card)
 
 
 @pytest.fixture
@@ -192,11 +212,11 @@ async def test_a_server_killed_twenty_times_keeps_its_word(
     await load.settle()
     done = list(load.answered)
     tally = Tally(operation.name for operation, _ in done)
-    assert set(tally) == {"purchase", "adjustment", "charge", "top_up", "void", "package"}
+    assert set(tally) == {*THERE, "void"}
     assert sum(tally.values()) > 5 * DEATHS
 
     there = {name: await one(database, number) for name, number in THERE.items()}
-    first = {"adjustment": 1}  # that the shop began with
+    first = {"adjustment": 1, "gift_card": 1}  # that the shop began with
     assert there == {name: tally[name] + first.get(name, 0) for name in THERE}
     assert await one(database, coupons_given) == tally["package"]
     expected = Tally(CASH=10_000_000, POINTS=await one(database, points_earned) or 0)
@@ -205,7 +225,15 @@ async def test_a_server_killed_twenty_times_keeps_its_word(
     card_id = shop.till.shop.card.id
     for kind in (AccountKind.CASH, AccountKind.BONUS, AccountKind.POINTS):
         assert (await account(database, card_id, kind)).balance == expected[kind.value]
-    assert [*await database.scan(ledger.check), *await database.scan(spendings.check)] == []
+    spent = sum(
+        operation.input["amount"]["amount"]
+        for operation, _ in done
+        if operation.name == "gift_payment"
+    )
+    card = await shop.till.as_staff(gift_cards.FIND, number=shop.card["number"])
+    assert card["balance"]["total"]["amount"] == 100_000_00 - spent
+    for check in (ledger.check, spendings.check, checking.check):
+        assert await database.scan(check) == []
 
     async with server.client() as ask:
         again = await asyncio.gather(*(ask(operation) for operation, _ in done[::REPEATED]))

@@ -233,6 +233,7 @@ async def sell(
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.GIFT_CARDS_SELL, store)
+    number = None if number is None else numbers.plain(number)
     request = requests.Request(
         principal_id=actor.id,
         operation="giftCardSell",
@@ -302,7 +303,7 @@ async def _buyer_at_till(tx: Transaction, store: Node, member_id: UUID | None) -
 
 async def _printed(tx: Transaction, product: GiftCardProduct, number: str) -> GiftCard:
     """The printed card of a product that nobody has bought, locked."""
-    found = await holding.by_number(tx, group_id=product.group_id, number=numbers.plain(number))
+    found = await holding.by_number(tx, group_id=product.group_id, number=number)
     card = await holding.locked(tx, found.id)
     if card.product_id != product.id or card.state is not GiftCardState.INACTIVE:
         raise GiftCardNotForSale

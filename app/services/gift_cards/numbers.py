@@ -78,8 +78,12 @@ def code_index(code: str) -> str:
 
 
 def plain(text: str) -> str:
-    """What somebody typed or scanned, without the blanks and dashes it is printed with."""
-    return "".join(c for c in text[:64] if c not in " -\u00a0")
+    """What somebody typed or scanned, without the blanks and dashes it is printed with.
+
+    Nothing where other than ASCII is left: no number, key or code has it.
+    """
+    kept = "".join(c for c in text[:64] if c not in " -\u00a0")
+    return kept if kept.isascii() else ""
 
 
 def gift_code(gift_id: UUID) -> str:

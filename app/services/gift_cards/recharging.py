@@ -69,6 +69,7 @@ async def recharge(
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.GIFT_CARDS_SELL, store)
+    number = numbers.plain(number)
     request = requests.Request(
         principal_id=actor.id,
         operation="giftCardRecharge",
@@ -85,7 +86,7 @@ async def recharge(
     method = await orders.paying_method(
         tx, group_id=store.group_id, code=method_code, kind=OrderKind.GIFT_CARD
     )
-    found = await holding.by_number(tx, group_id=store.group_id, number=numbers.plain(number))
+    found = await holding.by_number(tx, group_id=store.group_id, number=number)
     card = await holding.locked(tx, found.id)
     if card.state is not GiftCardState.USED:
         holding.require_usable(card, now)
