@@ -71,11 +71,15 @@ can_be_told = statement(
     ),
     into=UUID,
 )
+# Locked, so that a till that uses one at this moment is before it or finds it withdrawn.
 unused_of_member = statement(
-    select(Coupon.id).where(
+    select(Coupon.id)
+    .where(
         col(Coupon.member_id).in_(members.own_records),
         any_of(col(Coupon.state), "states"),
-    ),
+    )
+    .order_by(col(Coupon.id))
+    .with_for_update(key_share=True),
     into=UUID,
 )
 
