@@ -13,8 +13,9 @@ from app.jobs import duties
 from app.models.organisation import NodeKind
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
+from app.services import coupons
 from app.services.actors import Actor, Grant
-from app.services.coupons import Bill
+from app.services.coupons import Bill, expiring
 from app.services.coupons.redeeming import judging, using
 from tests.factories.cards import Counter, counter
 from tests.factories.coupons import (
@@ -25,6 +26,7 @@ from tests.factories.coupons import (
     SHOWN,
     USE,
     a_bill,
+    a_template,
     at_till,
     issued,
     template_of,
@@ -104,6 +106,52 @@ async def test_cpn_3_of_two_tills_that_use_a_coupon_at_once_one_does(till: Count
     coupon = other
     found = await beside(till.database, use("C", "k3"), before=using.use_up, second=use("C", "k3"))
     assert sorted(each.is_replay for each in found) == [False, True]
+
+
+async def test_cpn_3_an_account_that_closes_while_a_till_uses_its_coupon_leaves_it_one_of_both(
+    till: Counter,
+) -> None:
+    coupon = await issued(till, await template_of(till))
+    group = till.shop.places.group
+    grant = Grant(group.id, NodeKind.GROUP, frozenset(Permission))
+    wanted = using.Wanted(
+        at=judging.Asked(terminal_id=till.shop.terminal.id),
+        code=coupon["code"]["value"],
+        order_number="A",
+        bill=Bill(total=Money(50_00, "CNY")),
+    )
+    found = await beside(
+        till.database,
+        call(expiring.withdraw_of_member, member_id=till.shop.member.id, now=till.now),
+        before=expiring.release_uses,
+        second=call(
+            using.use, Actor(PrincipalKind.STAFF, new_id(), group.id, (grant,)), wanted=wanted,
+            request_key="k1", now=till.now,
+        ),
+    )  # fmt: skip
+    assert [type(each).__name__ for each in found] == ["NoneType", "CouponWithdrawn"]
+    assert (await till.as_member(SHOWN, id=coupon["id"]))["status"] == "WITHDRAWN"
+
+
+async def test_cpn_3_what_a_bill_lets_go_after_its_cause_was_undone_is_over(till: Counter) -> None:
+    """BEN-8, TOP-7: money that was paid out at the counter does not leave its gifts behind."""
+    template = await till.database.run(a_template, perspective=till.shop.places.group, now=till.now)
+    cause: dict[str, Any] = {"cause_kind": "test", "cause_id": new_id(), "now": till.now}
+    given = await till.database.run(
+        coupons.give, member=till.shop.member, gifts=[coupons.Gift(template.id, None, 3)],
+        group_id=till.shop.places.group.id, **cause,
+    )  # fmt: skip
+    used, held, _ = [{"code": {"value": each.code}} for each in given]
+    bill_a = await till.as_staff(USE, input=at_till(till, used, orderNumber="A"))
+    bill_b = await till.as_staff(LOCK, input=at_till(till, held, orderNumber="B", bill=None))
+    assert await till.database.run(coupons.take_back, **cause) == (1, 2)
+    void = {"useId": bill_a["use"]["id"], "reason": "The guest left", "requestKey": "k"}
+    assert (await till.as_staff(RETURN, input=void))["coupon"]["status"] == "RETURNED_EXPIRED"
+    await till.as_staff(RELEASE, input={"useId": bill_b["use"]["id"]})
+    async with nothing_moves(till.database):
+        for each in (used, held):
+            refused = await till.as_staff(USE, input=at_till(till, each, orderNumber="C"))
+            assert refused["__typename"] == "CouponExpired"
 
 
 async def test_cpn_3_why_a_coupon_cannot_be_used_here_and_now(till: Counter) -> None:

@@ -94,6 +94,12 @@ withdraw_unused = statement(
         ended_at=bindparam("new_ended_at"),
     )
 )
+# What a bill has used or holds now is good for that bill, and for no other after it.
+end_with_its_bill = statement(
+    update(Coupon)
+    .where(any_of(col(Coupon.id), "ids"), col(Coupon.valid_until) > bindparam("new_valid_until"))
+    .values(valid_until=bindparam("new_valid_until"), remind_at=None)
+)
 # Of locks whose time is over, before their coupons go elsewhere.
 release_uses = statement(
     update(CouponUse)
@@ -282,8 +288,8 @@ async def give_portions(
 async def take_back(
     tx: Transaction, *, cause_kind: str, cause_id: UUID, now: datetime
 ) -> TakenBack:
-    """Withdraw what is unused of a cause that was undone; used coupons stay as they are, and those
-    that a friend has claimed."""
+    """Withdraw what is unused of a cause that was undone. Used coupons stay used: should their bill
+    be voided, they are over. Those that a friend has claimed stay as they are."""
     held = await locked_of_cause(tx, cause_kind=cause_kind, cause_id=cause_id)
     used = [each for each in held if is_spent(each, now)]
     ended = [each for each in held if each.state is CouponState.WITHDRAWN]
@@ -292,6 +298,8 @@ async def take_back(
     await tx.changed(release_uses, coupon_ids=ids, new_ended_at=now)
     await tx.changed(end_handovers, coupon_ids=ids, new_ended_at=now)
     await tx.changed(withdraw_unused, ids=ids, new_ended_at=now)
+    at_bills = [each.id for each in used if each.member_id == each.issued_to_id]
+    await tx.changed(end_with_its_bill, ids=at_bills, new_valid_until=now)
     return TakenBack(withdrawn=len(ids) + len(ended), used=len(used))
 
 
