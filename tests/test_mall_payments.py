@@ -11,6 +11,8 @@ from app.core.ids import new_id, type_id
 from app.models.points_mall import Fulfilment
 from app.services import ledger, members
 from app.services.merges import merging
+from tests.factories import packages
+from tests.factories.adjustments import refund_card
 from tests.factories.cards import a_device
 from tests.factories.member_codes import drawn, pixels_of, scanned
 from tests.factories.points_mall import (
@@ -112,6 +114,24 @@ async def test_what_nobody_pays_in_time_comes_back_to_its_lots(
     async with mall_stays(database):
         asked = by_wechat(payment={"provider": "nobody", "scene": "JSAPI", "returnUrl": "/"})
         assert await order(checkout, item, **asked) == "BAD_USER_INPUT"
+    assert await database.scan(ledger.check) == []
+
+
+async def test_a_package_for_a_card_that_was_closed_meanwhile_is_paid_back(
+    checkout: Checkout, database: Database
+) -> None:
+    """MAL-1, CRD-4: money that comes for a card that is over buys nothing, and goes back."""
+    package = await packages.package_of(checkout)
+    item = await listed(checkout, price=PRICE, package={"packageId": package["id"]})
+    placed = await ordered(checkout, item, **by_wechat())
+    closed = await refund_card(checkout)
+    assert closed["card"]["status"] == "REFUNDED", closed
+    await checkout.pay({"order": placed})
+    assert (await own(checkout, placed))["order"]["state"] == "CANCELLED"
+    await checkout.until_it_went_back()
+    assert checkout.sent_back({"order": placed}) == 990
+    assert await every(database, packages.owned_rows) == []
+    assert await stock_of(checkout, item) == 10
     assert await database.scan(ledger.check) == []
 
 

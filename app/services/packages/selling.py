@@ -138,6 +138,12 @@ async def _card(tx: Transaction, order: Order, terms: Terms, now: datetime) -> C
             tx, member=member, scheme=scheme, store_id=order.store_id, now=now
         )
     card = await cards.locked(tx, card)
+    await require_receives(tx, card, now=now)
+    return card
+
+
+async def require_receives(tx: Transaction, card: Card, *, now: datetime) -> None:
+    """Raise `Undeliverable` for a locked card that nothing more comes to."""
     status = cards.status_at(card, now)
     if status in (CardStatus.EXPIRED, CardStatus.REFUNDED):
         raise orders.Undeliverable(str(cards.CardNotUsable(status)))
@@ -145,7 +151,6 @@ async def _card(tx: Transaction, order: Order, terms: Terms, now: datetime) -> C
     # What the ledger would refuse, but after the rest was written.
     if account.balance + len(owning.CAUSES) * POINTS_MAX > BALANCE_MAX:
         raise orders.Undeliverable(str(ledger.BalanceTooLarge(AccountKind.POINTS)))
-    return card
 
 
 async def _take_points(tx: Transaction, owned: OwnedPackage, card: Card, now: datetime) -> None:
