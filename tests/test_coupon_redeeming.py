@@ -15,7 +15,7 @@ from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
 from app.services import coupons
 from app.services.actors import Actor, Grant
-from app.services.coupons import Bill, expiring
+from app.services.coupons import Bill, expiring, giving
 from app.services.coupons.redeeming import judging, using
 from tests.factories.cards import Counter, counter
 from tests.factories.coupons import (
@@ -123,7 +123,7 @@ async def test_cpn_3_an_account_that_closes_while_a_till_uses_its_coupon_leaves_
     found = await beside(
         till.database,
         call(expiring.withdraw_of_member, member_id=till.shop.member.id, now=till.now),
-        before=expiring.release_uses,
+        before=giving.release_uses,
         second=call(
             using.use, Actor(PrincipalKind.STAFF, new_id(), group.id, (grant,)), wanted=wanted,
             request_key="k1", now=till.now,
