@@ -1,4 +1,4 @@
-# What docs/tour.md types its commands with: `. docs/gql.sh`, in bash. Needs curl and Python 3.
+# What docs/tour.md and docs/offers.md type their commands with: `. docs/gql.sh`, in bash. Needs curl and Python 3.
 #
 #   gql member '{ me { name } }'                 asks as the member whose token is in $member,
 #   gql staff 'query($id: ID!) { … }' id=mem_…   as the staff member of $staff,
@@ -6,9 +6,12 @@
 #   gql till 'query($n: Int!) { … }' n:=5        with := they are JSON.
 #   people members 0 wechat                      shows a part of what /sandbox/people answers.
 #   sign_in cashier                              signs a colleague in by both factors: $cashier.
+#   sign_in_member 0                             signs a member in through WeChat: $member.
 #   message +8613800000005                       waits for a message to somebody, and shows it.
 #   pick data me id                              says a part of the answer that came last.
 #   show                                         shows the answer that came last.
+#   now                                          says the time, to the microsecond.
+#   next_wednesday                               says when it is three o'clock then, in Shanghai.
 #   page "$url"                                  shows the text of a page, a row on a line.
 #   listen "$member"                             says, line by line, what happens with their cards.
 
@@ -53,6 +56,20 @@ sign_in() {
   pick data staffSessionConfirm staff name
 }
 
+# Who of /sandbox/people's members, by their place in the list.
+sign_in_member() {
+  member=''
+  people members "$1" >/dev/null
+  gql member 'mutation ($app: String!, $code: String!) {
+    sessionStartWithWechat(input: {appId: $app, jsCode: $code}) {
+      ... on SessionStarted { accessToken member { name } }
+      ... on Problem { __typename message }
+    }
+  }' app="$(pick wechat appId)" code="$(pick wechat jsCode)" >/dev/null
+  member=$(pick data sessionStartWithWechat accessToken)
+  pick data sessionStartWithWechat member name
+}
+
 message() {
   local tries
   for tries in {1..100}; do
@@ -66,6 +83,9 @@ message() {
 pick() { python3 -c "$_pick" "$@" <<<"$answer"; }
 
 show() { python3 -c "$_show" <<<"$answer"; }
+
+now() { python3 -c 'from datetime import *; print(datetime.now(timezone.utc).isoformat())'; }
+next_wednesday() { python3 -c "$_wednesday"; }
 
 page() { curl -sS "$1" | python3 -c "$_page"; }
 
@@ -112,6 +132,12 @@ _colleague='
 import json, sys
 staff = json.load(sys.stdin)["staff"]
 print(json.dumps(next(one for one in staff if one["email"] == sys.argv[1])))
+'
+
+_wednesday='
+from datetime import datetime, timedelta, timezone
+today = datetime.now(timezone(timedelta(hours=8))).replace(hour=15, minute=0, second=0, microsecond=0)
+print((today + timedelta(days=(2 - today.weekday() - 1) % 7 + 1)).isoformat())
 '
 
 _page='

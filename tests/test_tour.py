@@ -1,8 +1,9 @@
-"""The tour types what docs/tour.md says into a running demo, and must get what the page shows.
+"""The tours type what docs/tour.md and docs/offers.md say into a running demo, each into one of its
+own, and must get what the page shows.
 
-In the page `…` stands for whatever differs from run to run: within a line for a part of it, on a
-line of its own for any lines. After a change that is meant, `python -m tests.test_tour` runs the
-page against a fresh demo at localhost:8000 (another address can be given) and writes the new
+In a page `…` stands for whatever differs from run to run: within a line for a part of it, on a
+line of its own for any lines. After a change that is meant, `python -m tests.test_tour offers` runs
+that page against a fresh demo at localhost:8000 (another address can follow) and writes the new
 answers into it, to be reviewed.
 """
 
@@ -30,10 +31,10 @@ import pytest
 from tests.conftest import Engine
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "tour.md"
+PAGES = ("tour", "offers")
 ADDRESS = "localhost:8000"
 SERVE = "make serve"
-"""The page's first command, in a terminal of its own: here the test starts the server."""
+"""A page's first command, in a terminal of its own: here the test starts the server."""
 
 START_SECONDS_MAX = 90.0
 COMMAND_SECONDS_MAX = 60.0
@@ -77,6 +78,10 @@ def _pattern(line: str) -> str:
     return ".*?".join(re.escape(part) for part in line.split("…")) + r"\n"
 
 
+def page_of(name: str) -> Path:
+    return ROOT / "docs" / f"{name}.md"
+
+
 def difference(shown: list[str], actual: list[str]) -> str:
     """What the page shows against what came; lines that `…` covers count as equal."""
 
@@ -84,7 +89,7 @@ def difference(shown: list[str], actual: list[str]) -> str:
         return next((s for s in shown if s.strip() != "…" and matches([s], [line])), line)
 
     diff = difflib.unified_diff(
-        shown, [as_shown(line) for line in actual], "docs/tour.md", "the answer", lineterm="", n=99
+        shown, [as_shown(line) for line in actual], "the page", "the answer", lineterm="", n=99
     )
     return "\n".join(diff)
 
@@ -206,8 +211,9 @@ def demo(engine: Engine, tmp_path: Path) -> Iterator[Demo]:
         asyncio.run(engine.drop(url))
 
 
-def test_every_command_of_the_tour_answers_as_the_page_shows(demo: Demo) -> None:
-    first, *steps = steps_of(PAGE.read_text("utf-8"))
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_tour_answers_as_its_page_shows(page: str, demo: Demo) -> None:
+    first, *steps = steps_of(page_of(page).read_text("utf-8"))
     assert first.command == SERVE
     faults = []
     with Bash(demo.environment) as bash:
@@ -220,7 +226,7 @@ def test_every_command_of_the_tour_answers_as_the_page_shows(demo: Demo) -> None
                 faults.append(
                     f"line {step.line}: $ {step.command}\n{difference(step.answer, answer)}"
                 )
-    assert not faults, "docs/tour.md has drifted:\n\n" + "\n\n".join(faults)
+    assert not faults, f"docs/{page}.md has drifted:\n\n" + "\n\n".join(faults)
 
 
 def test_the_page_is_read_as_written() -> None:
@@ -251,6 +257,12 @@ VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "…"),
     (re.compile(r"\b\d{4} \d{4} \d{4} \d{4} \d{2}\b"), "…"),
     (re.compile(r"\b8\d{17}\b"), "…"),
+    (re.compile(r"((?:code|value)\": \")\d{18,20}"), r"\1…"),
+    (re.compile(r"(\*{16})\d{4}"), r"\1…"),
+    (re.compile(r"expires=\d+&signature=[\w-]+"), "…"),
+    (re.compile(r"(pickUpCode\": \")\d+"), r"\1…"),
+    (re.compile(r"(\"code\": \")[2-9A-Z]{16}"), r"\1…"),
+    (re.compile(r"(number\": \")\d{16}"), r"\1…"),
     (re.compile(r"(\"totpCode\": \")\d{6}"), r"\1…"),
     (re.compile(r"(secondsLeft\": )\d+"), r"\1…"),
     (re.compile(r"\d+(?= records checked| not sealed)"), "…"),
@@ -263,11 +275,11 @@ VARYING = (
 )
 
 
-def rewrite(address: str) -> None:
+def rewrite(page: Path, address: str) -> None:
     """Write the answers of the demo at this address into the page, where they no longer fit."""
     settings = {k: v for k, v in os.environ.items() if k.startswith("REGULARS_")}
-    demo = Demo(address, _environment(**settings), PAGE)
-    lines = PAGE.read_text("utf-8").splitlines()
+    demo = Demo(address, _environment(**settings), page)
+    lines = page.read_text("utf-8").splitlines()
     steps = [step for step in steps_of("\n".join(lines)) if step.command != SERVE]
     with Bash(demo.environment) as bash:
         answers = [demo.shown(bash.answer(demo.typed(step.command))) for step in steps]
@@ -275,7 +287,7 @@ def rewrite(address: str) -> None:
         if not matches(step.answer, answer):
             begin = step.line + step.command.count("\n")
             lines[begin : begin + len(step.answer)] = map(_without_varying, answer)
-    PAGE.write_text("\n".join(lines) + "\n", "utf-8")
+    page.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def _without_varying(line: str) -> str:
@@ -285,4 +297,5 @@ def _without_varying(line: str) -> str:
 
 
 if __name__ == "__main__":
-    rewrite((sys.argv[1:] or [ADDRESS])[0])
+    name, address = (*sys.argv[1:], ADDRESS)[:2]
+    rewrite(page_of(name), address)

@@ -198,9 +198,11 @@ async def _offers(
     owner, group = _actor(world, "owner"), world.group
     common: dict[str, Any] = {"group_id": group.id, "pictures": pictures, "now": now}
     printed = await vouchers.print_all(tx, owner, zone=group.time_zone, **common)
+    table = world.schemes[1]
     benefit_ids = await perks.make_benefits(
-        tx, owner, zone=group.time_zone, table_scheme_id=UUID(bytes=world.schemes[1].id), **common
-    )
+        tx, owner, zone=group.time_zone, table_scheme_id=UUID(bytes=table.id),
+        table_tier_id=UUID(bytes=table.tiers[1][0]), **common,
+    )  # fmt: skip
     await perks.make_packages(tx, owner, benefit_ids=benefit_ids, welcome=printed.welcome, **common)
     await mall.stock(
         tx, owner,

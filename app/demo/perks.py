@@ -10,7 +10,7 @@ from app.core.money import BASIS_POINTS
 from app.core.schedules import Schedule, Weekly, Window
 from app.demo.money import CURRENCY, YUAN
 from app.models.benefits import BenefitState
-from app.models.campaigns import CampaignKind
+from app.models.campaigns import CampaignKind, CampaignState
 from app.models.packages import AgreementKind, ContentKind, DurationUnit, Package, PackageState
 from app.services import benefits, campaigns
 from app.services.actors import Actor
@@ -69,9 +69,13 @@ async def make_benefits(
     zone: str,
     pictures: Mapping[str, UUID],
     table_scheme_id: UUID,
+    table_tier_id: UUID,
     now: datetime,
 ) -> Mapping[str, UUID]:
-    """One active benefit of each of the ten types; those that packages sell by their names."""
+    """One active benefit of each of the ten types, by their names.
+
+    What a package sells comes by itself with the table's upper tier, `table_tier_id`, alone.
+    """
     wednesday = Schedule(zone, recurrence=Weekly(frozenset({3})), windows=Window(time(14), time(2)))
     led_to = {
         kind: await campaigns.create(
@@ -83,7 +87,11 @@ async def make_benefits(
             (CampaignKind.CONSUMPTION_GIFT, "第二杯半价 · Second cup at half price"),
         )
     }  # fmt: skip
+    await campaigns.move(
+        tx, owner, campaign_id=led_to[CampaignKind.CHECK_IN].id, state=CampaignState.ACTIVE, now=now
+    )
     of_the_table = ScopeRules(scheme_ids=frozenset({table_scheme_id}))
+    of_old_friends = ScopeRules(tier_ids=frozenset({table_tier_id}))
     for_all = ScopeRules()
     wanted: dict[str, tuple[str, str, Details, ScopeRules, str]] = {
         "check_in": (
@@ -97,7 +105,7 @@ async def make_benefits(
         "latte_price": (
             "会员价 · Member price", "拿铁 18 元 · A latte for 18.00",
             MemberPricing(prices=(ItemPrice("LATTE", 18 * YUAN), ItemPrice("TEA", 12 * YUAN))),
-            for_all, "coffee",
+            of_old_friends, "coffee",
         ),
         "five_off": (
             "会员 95 折 · 5 % off", "每单立减 5 % · Off every bill",
@@ -109,11 +117,12 @@ async def make_benefits(
         ),
         "birthday": (
             "生日周双倍积分 · Birthday week", "生日当周积分翻倍 · Double points",
-            Birthday(period=BirthdayPeriod.WEEK, perk=Perk(multiplier_bp=DOUBLE)), for_all, "cake",
+            Birthday(period=BirthdayPeriod.WEEK, perk=Perk(multiplier_bp=DOUBLE)),
+            of_the_table, "cake",
         ),
         "double_points": (
             "双倍积分 · Double points", "每笔消费积分翻倍 · For every purchase",
-            PointsMultiplier(multiplier_bp=DOUBLE), for_all, "package",
+            PointsMultiplier(multiplier_bp=DOUBLE), of_old_friends, "package",
         ),
         "longer": (
             "延长一年 · Another year", "会员卡延长 365 天 · 365 more days",
