@@ -51,6 +51,7 @@ class Permission(StrEnum):
     COUPONS_READ = "coupons:read"
     COUPONS_WRITE = "coupons:write"
     COUPONS_ISSUE = "coupons:issue"
+    COUPONS_SELL = "coupons:sell"
     COUPONS_REDEEM = "coupons:redeem"
     MALL_READ = "mall:read"
     MALL_WRITE = "mall:write"

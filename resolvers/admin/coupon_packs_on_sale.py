@@ -29,7 +29,7 @@ from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit
 
 Reads = Needs(Permission.COUPONS_READ)
 Writes = Needs(Permission.COUPONS_WRITE)
-Issues = Needs(Permission.COUPONS_ISSUE)
+Sells = Needs(Permission.COUPONS_SELL)
 
 
 @strawberry.type
@@ -164,7 +164,7 @@ class Mutation:
         return await _move(info, input.id, TemplateState.ARCHIVED)
 
     @strawberry.mutation(
-        permission_classes=[Issues],
+        permission_classes=[Sells],
         description="Sell coupon packs at a till: their coupons are the member's at once.",
     )
     async def coupon_pack_sell(

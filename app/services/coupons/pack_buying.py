@@ -201,7 +201,7 @@ async def sell(
     what `place` does of the sale.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
-    actor.require(Permission.COUPONS_ISSUE, store)
+    actor.require(Permission.COUPONS_SELL, store)
     request = requests.Request(
         principal_id=actor.id,
         operation="couponPackSell",
