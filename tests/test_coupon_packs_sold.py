@@ -293,6 +293,19 @@ async def test_an_order_goes_back_while_none_of_its_coupons_is_used(till: Counte
         assert (await refund(till, order))["__typename"] == "OrderNotRefundable"
 
 
+async def test_what_was_sold_without_end_fills_no_stock_that_was_set_since(till: Counter) -> None:
+    """CPN-7: else a refund would sell one more than there are."""
+    pack, _ = await packed(till)
+    sale = await on_sale(till, pack.id, stock=None)
+    sold = await sell(till, sale)
+    stock = {"id": sale["id"], "expectedVersion": sale["version"], "stock": 3}
+    limited = await till.as_staff(SET_STOCK, input=stock)
+    later = await sell(till, sale)
+    for each, left in ((sold, 2), (later, 3)):
+        assert (await refund(till, each["order"]))["order"]["state"] == "REFUNDED"
+        assert await stock_of(till.database, limited) == left
+
+
 async def test_what_a_friend_has_claimed_is_used(till: Counter) -> None:
     pack, _ = await packed(till)
     order = (await sell(till, await on_sale(till, pack.id)))["order"]

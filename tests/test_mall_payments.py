@@ -19,6 +19,7 @@ from tests.factories.points_mall import (
     CANCEL,
     OWN,
     RECIPIENT,
+    SET_STOCK,
     SHIP,
     cancel_by_staff,
     code_of,
@@ -115,6 +116,19 @@ async def test_what_nobody_pays_in_time_comes_back_to_its_lots(
         asked = by_wechat(payment={"provider": "nobody", "scene": "JSAPI", "returnUrl": "/"})
         assert await order(checkout, item, **asked) == "BAD_USER_INPUT"
     assert await database.scan(ledger.check) == []
+
+
+async def test_what_was_redeemed_without_end_fills_no_stock_that_was_set_since(
+    checkout: Checkout,
+) -> None:
+    """MAL-3: else more could be redeemed than there are."""
+    item = await listed(checkout, stock=None)
+    placed = await ordered(checkout, item)
+    await checkout.as_staff(
+        SET_STOCK, input={"id": item["id"], "expectedVersion": item["version"], "stock": 3}
+    )
+    assert (await checkout.as_member(CANCEL, id=placed["id"]))["order"]["state"] == "REFUNDED"
+    assert await stock_of(checkout, item) == 3
 
 
 async def test_a_package_for_a_card_that_was_closed_meanwhile_is_paid_back(

@@ -263,7 +263,7 @@ async def _drafted(
         if bought + choice.quantity > sale.limit_per_member:
             raise PackLimitReached(sale.limit_per_member, bought)
     gift = Gift(template_id=None, pack_id=pack.id, count=choice.quantity)
-    promised = await pack_selling.promised(tx, gift)
+    promised = await pack_selling.promised(tx, gift, is_of_stock=sale.stock_left is not None)
     if not await tx.changed(take_stock, sale_id=sale.id, quantity=choice.quantity):
         raise PacksSoldOut((await pack_sales.by_ids(tx, [sale.id]))[sale.id].stock_left or 0)
     return orders.drafted(

@@ -34,13 +34,14 @@ class PackCouponsUsed(DomainError):
         super().__init__("Coupons of this pack were used already, so it cannot be given back.")
 
 
-async def promised(tx: Transaction, gift: Gift) -> dict[str, Any]:
+async def promised(tx: Transaction, gift: Gift, *, is_of_stock: bool) -> dict[str, Any]:
     """What is in the packs now, as their order keeps it; raises `BadInput` for too many."""
     portions = await giving.portions_of(tx, [gift])
     if sum(portion.number for portion in portions) > COUPONS_AT_ONCE_MAX:
         raise BadInput(f"At most {COUPONS_AT_ONCE_MAX} coupons can be bought at once.")
     return {
         "pack": str(gift.pack_id),
+        "is_of_stock": is_of_stock,
         "coupons": [[str(portion.template.id), portion.number] for portion in portions],
     }
 
@@ -69,7 +70,7 @@ async def deliver(tx: Transaction, order: Order, *, now: datetime) -> None:
 
 async def release(tx: Transaction, order: Order, *, now: datetime) -> None:
     """Nobody paid: the packs are there for others again."""
-    await tx.changed(give_stock_back, sale_id=order.product_id, quantity=order.quantity)
+    await _return_stock(tx, order)
 
 
 async def take_back(tx: Transaction, held: Held, *, route: RefundRoute, now: datetime) -> int:
@@ -80,5 +81,12 @@ async def take_back(tx: Transaction, held: Held, *, route: RefundRoute, now: dat
     if used:
         raise PackCouponsUsed(used)
     await giving.take_back(tx, cause_kind=CAUSE, cause_id=order.id, now=now)
-    await tx.changed(give_stock_back, sale_id=order.product_id, quantity=order.quantity)
+    await _return_stock(tx, order)
     return order.amount
+
+
+async def _return_stock(tx: Transaction, order: Order) -> None:
+    """The packs are there for others again. A sale without end when they were ordered gave nothing
+    of the stock that was set since."""
+    if order.terms.get("is_of_stock", True):
+        await tx.changed(give_stock_back, sale_id=order.product_id, quantity=order.quantity)

@@ -175,7 +175,12 @@ def _drafted(
         points=item.price_points * wish.quantity,
         quantity=wish.quantity,
         store_id=None if store is None else store.id,
-        terms={**Brings.of(item).terms(), "file_ids": item.file_ids, "promise": promise},
+        terms={
+            **Brings.of(item).terms(),
+            "file_ids": item.file_ids,
+            "promise": promise,
+            "is_of_stock": item.stock_left is not None,
+        },
         now=now,
     )
 

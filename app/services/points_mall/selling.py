@@ -46,6 +46,8 @@ async def take_back(tx: Transaction, held: Held, *, route: RefundRoute, now: dat
 
 async def _give_back(tx: Transaction, order: Order, now: datetime) -> None:
     assert order.card_id is not None, "points come from a card"
-    await offering.return_stock(tx, order.product_id, order.quantity)
+    # What had no end when it was ordered took nothing of a stock that was set since.
+    if order.terms.get("is_of_stock", True):
+        await offering.return_stock(tx, order.product_id, order.quantity)
     card = await cards.living(tx, order.card_id)
     await holding.give_back(tx, order=order, card=card, now=now)
