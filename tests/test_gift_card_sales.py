@@ -158,6 +158,27 @@ async def test_gifts_are_claimed_by_whoever_has_the_code_or_return(
         assert await database.scan(ledger.check) == []
 
 
+async def test_gifts_that_nobody_claimed_go_with_the_account_of_their_buyer(
+    database: Database, database_url: str
+) -> None:
+    """IDN-8: nothing is stranded; the code that was sent leads to nothing any more."""
+    async with a_checkout(database, database_url) as till:
+        product = await product_of(till)
+        friend = await database.run(factory.a_friend, till, now=till.clock.now)
+        await bought(till, product, gift={"greeting": "谢谢"})
+        await till.worker.drain()
+        (gift,) = await given(till)
+        assert gift["state"] == "OPEN"
+        async with gift_cards_stay(database):
+            left = await till.as_member(factory.CLOSE, key="a", forfeit=False)
+            assert left["__typename"] == "BalanceLeft"
+        closed = await till.as_member(factory.CLOSE, key="b", forfeit=True)
+        assert closed["__typename"] == "MemberClosed"
+        late = await till.as_member(factory.CLAIM, member_id=friend.id, code=gift["code"])
+        assert late["__typename"] == "GiftCodeRefused"
+        assert await database.scan(ledger.check) == []
+
+
 async def test_of_two_who_claim_at_once_one_has_it(database: Database, database_url: str) -> None:
     """GFT-3: exactly one; and a claim beside a refund leaves no card with two ends."""
     async with a_checkout(database, database_url) as till:

@@ -35,9 +35,6 @@ from tests.factories.staff import employee
 
 pytestmark = pytest.mark.anyio
 
-CLOSE = """mutation ($key: String!, $forfeit: Boolean!) {
-  memberClose(input: {requestKey: $key, forfeitBalances: $forfeit}) { __typename } }"""
-
 
 def test_the_gift_is_what_the_price_leaves_of_the_face() -> None:
     """GFT-2: 120 − 100 = 20; GFT-1: 20 off 200, once or each time."""
@@ -424,9 +421,9 @@ async def test_an_account_is_closed_with_what_is_on_its_gift_cards(
     till = await counter(database, now)
     card = await sold(till, await product_of(till))
     async with gift_cards_stay(database):
-        left = await till.as_member(CLOSE, key="a", forfeit=False)
+        left = await till.as_member(factory.CLOSE, key="a", forfeit=False)
         assert left["__typename"] == "BalanceLeft"
-    closed = await till.as_member(CLOSE, key="b", forfeit=True)
+    closed = await till.as_member(factory.CLOSE, key="b", forfeit=True)
     assert closed["__typename"] == "MemberClosed"
     found = await till.as_staff(factory.FIND, id=card["id"])
     assert (found["state"], found["holderId"], left_on(found)) == ("USED", None, (0, 0))

@@ -11,7 +11,7 @@ from app.core.ids import new_id, type_id
 from app.models.points_mall import Fulfilment
 from app.services import ledger, members
 from app.services.merges import merging
-from tests.factories import packages
+from tests.factories import gift_cards, packages
 from tests.factories.adjustments import refund_card
 from tests.factories.cards import a_device
 from tests.factories.member_codes import drawn, pixels_of, scanned
@@ -43,6 +43,8 @@ CLOSE = """mutation ($key: String!) {
   memberClose(input: {requestKey: $key, forfeitBalances: true}) { __typename
     ... on OrderPending { until } } }"""
 EXPORT = "{ memberExport }"
+SAVE_METHOD = """mutation ($input: PaymentMethodSaveInput!) {
+  paymentMethodSave(input: $input) { code } }"""
 MALL = """query ($id: ID) { mall(perspectiveId: $id) { perspectiveId title
   links { target url page svgUrl pngUrl } } }"""
 
@@ -90,6 +92,21 @@ async def test_what_costs_money_too_waits_for_it_with_its_points_and_pieces(
     assert checkout.sent_back({"order": placed}) == 990
     assert [remaining for remaining, _ in await lots(checkout)] == [500, 50]
     assert await database.scan(ledger.check) == []
+
+
+async def test_top_8_a_gift_card_of_the_mall_is_not_paid_by_what_buys_no_stored_value(
+    checkout: Checkout, database: Database
+) -> None:
+    product = await gift_cards.product_of(checkout)
+    worth = await listed(
+        checkout, price=PRICE, giftCard={"productId": product["id"], "face": 50_00}
+    )
+    given = {"code": "wx", "name": "WeChat", "isNetReceipt": True, "provider": "wechat_pay"}
+    await checkout.as_staff(SAVE_METHOD, input=given | {"canPayTopUp": False})
+    async with mall_stays(database):
+        refused = await order(checkout, worth, **by_wechat())
+        assert refused["__typename"] == "MethodCannotPay"
+    await ordered(checkout, await listed(checkout, price=PRICE), **by_wechat())
 
 
 async def test_what_nobody_pays_in_time_comes_back_to_its_lots(

@@ -40,7 +40,7 @@ lock_by_id = statement(
 orders_by_id = statement(select(Order).where(any_of(col(Order.id), "ids")), into=Order)
 number_open = statement(
     select(func.count()).where(
-        col(Order.member_id) == bindparam("member_id"), col(Order.state) == OrderState.PENDING
+        col(Order.member_id).in_(members.own_records), col(Order.state) == OrderState.PENDING
     ),
     into=int,
 )
@@ -238,11 +238,17 @@ def drafted(
 
 
 async def await_payment(
-    tx: Transaction, order: Order, *, provider: str, now: datetime
+    tx: Transaction,
+    order: Order,
+    *,
+    provider: str,
+    brings_stored_value: bool = False,
+    now: datetime,
 ) -> Placed[Order]:
     """Write an order down that a provider shall be asked to have paid within 15 minutes.
 
-    The caller holds the member. Raises `TooManyOpenOrders`, and `MethodCannotPay` where the group
+    `brings_stored_value` is for what is a gift card by another kind's order. The caller holds the
+    member. Raises `TooManyOpenOrders`, and `MethodCannotPay` where the group
     has a payment method for the provider that must not buy this (TOP-8).
     """
     assert order.amount > 0, "what costs no money is not paid through a provider"
@@ -250,7 +256,8 @@ async def await_payment(
         raise TooManyOpenOrders
     method = await organisation.method_of_provider(tx, group_id=order.group_id, provider=provider)
     if method is not None:
-        _require_may_pay(method, order.kind)
+        kind = OrderKind.GIFT_CARD if brings_stored_value else order.kind
+        _require_may_pay(method, kind)
     # Each asks a provider a few things, whose patience is everybody's.
     await limits.spend(
         tx, subject=f"orders:{order.member_id}", at_most=ORDERS_PER_HOUR_MAX,

@@ -106,6 +106,8 @@ FREEZE, RESTORE = (
 REFUND = f"""mutation ($input: GiftCardRefundInput!) {{ giftCardRefund(input: $input) {{ __typename
   ... on GiftCardRefundDone {{ replayed card {{ ...sold }} }} {PROBLEMS}
   ... on GiftCardNotRefundable {{ refusedState: state }} }} }} {SOLD}"""
+CLOSE = """mutation ($key: String!, $forfeit: Boolean!) {
+  memberClose(input: {requestKey: $key, forfeitBalances: $forfeit}) { __typename } }"""
 FIND = f"""query ($number: String, $id: ID) {{ giftCard(number: $number, id: $id) {{ ...sold }} }}
   {SOLD}"""
 LIST = """query ($id: ID!, $state: GiftCardState) { giftCards(productId: $id, state: $state) {

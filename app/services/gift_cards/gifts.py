@@ -24,6 +24,8 @@ BATCH = 200
 CODE_CHARS_READ_MAX = 40
 
 TABLE: Any = GiftCardGift.__table__  # type: ignore[attr-defined]
+PENDING = (GiftState.WAITING, GiftState.OPEN)
+"""Given, and nobody's yet."""
 
 gifts_by_card = statement(
     select(GiftCardGift).where(any_of(col(GiftCardGift.gift_card_id), "gift_card_ids")),
@@ -67,6 +69,15 @@ unclaimed_gifts = statement(
     )
     .order_by(col(GiftCardGift.expires_at))
     .limit(BATCH),
+    into=GiftCardGift,
+)
+pending_gifts_of = statement(
+    select(GiftCardGift)
+    .where(
+        col(GiftCardGift.buyer_id).in_(members.own_records),
+        any_of(col(GiftCardGift.state), "states"),
+    )
+    .order_by(col(GiftCardGift.gift_card_id)),
     into=GiftCardGift,
 )
 open_gifts = statement(
@@ -187,6 +198,18 @@ async def return_unclaimed(tx: Transaction, *, now: datetime) -> int:
     return len(due)
 
 
+async def recall_of(tx: Transaction, *, member_id: UUID, now: datetime) -> None:
+    """Give a member who leaves back what nobody has claimed yet: it is theirs to give up."""
+    for gift in await tx.all(pending_gifts_of, member_id=member_id, states=PENDING):
+        card = await holding.locked(tx, gift.gift_card_id)
+        recalled = await tx.changed(
+            end_gift, gift_card_ids=[card.id], from_states=PENDING,
+            new_state=GiftState.RETURNED, new_ended_at=now,
+        )  # fmt: skip
+        if recalled:
+            await _hand_over(tx, gift, card, member_id)
+
+
 async def claim(
     tx: Transaction, *, bearer: Bearer, code: str, address: str, now: datetime
 ) -> Claimed:
@@ -226,7 +249,7 @@ async def withdraw(tx: Transaction, gift_card_ids: list[UUID], *, now: datetime)
     await tx.changed(
         end_gift,
         gift_card_ids=gift_card_ids,
-        from_states=[GiftState.WAITING, GiftState.OPEN],
+        from_states=PENDING,
         new_state=GiftState.WITHDRAWN,
         new_ended_at=now,
     )

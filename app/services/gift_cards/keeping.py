@@ -216,10 +216,12 @@ async def close(
 
 
 async def give_up(tx: Transaction, *, member_id: UUID, now: datetime) -> list[Account]:
-    """A member leaves: what is on their electronic cards expires, printed ones are nobody's.
+    """A member leaves: what is on their electronic cards expires, gifts that nobody has
+    claimed yet among them; printed ones are nobody's.
 
     What each account held that held something. Names, greetings and keys are forgotten.
     """
+    await gifts.recall_of(tx, member_id=member_id, now=now)
     left = []
     for card in await tx.all(lock_held, member_id=member_id):
         state = holding.status_at(card, now)

@@ -14,7 +14,7 @@ from app.models.ledger import Account
 from app.models.members import Member
 from app.models.orders import Order, OrderKind
 from app.models.organisation import Node, NodeKind
-from app.models.points_mall import MallItem
+from app.models.points_mall import MallItem, MallItemKind
 from app.models.scopes import Channel
 from app.services import cards, members, orders, organisation, requests, schemes
 from app.services.members import Bearer
@@ -136,7 +136,10 @@ async def _take(
     if order.amount:
         if online is None:
             raise PaymentNeeded(Money(order.amount, order.currency))
-        placed = await orders.await_payment(tx, order, provider=online.provider, now=now)
+        is_gift_card = Brings.from_terms(order.terms).kind is MallItemKind.GIFT_CARD
+        placed = await orders.await_payment(
+            tx, order, provider=online.provider, brings_stored_value=is_gift_card, now=now
+        )
     else:
         paid = await orders.write_paid(tx, order, now=now)
         placed = Placed(paid, None, is_replay=False)
