@@ -24,6 +24,7 @@ from schema.members import MemberNotFound, member_id_of
 from schema.organisation import Node, TerminalNotFound
 from schema.pages import PAGE_SIZE_DEFAULT, After, First
 from schema.points_rules import ExpiringPoints
+from schema.problems import Refusals
 from schema.purchases import PurchaseConnection
 from schema.scalars import Long
 from schema.schemes import (
@@ -170,7 +171,9 @@ class OwnCard(_AnyCard):
     ) -> TopUpConnection:
         return await TopUpConnection.load(info, self.history(), first, after)
 
-    @strawberry.field(description="What to show at the till now.")
+    @strawberry.field(
+        description="What to show at the till now.", extensions=[Refusals(CARD_HANDLERS)]
+    )
     def code(self, info: Info) -> MemberCodeResult:
         cards.require_usable(self.row, info.context.now)
         return MemberCode.of(self.row, info.context.settings.member_codes, info.context.now)

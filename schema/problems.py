@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import strawberry
 from strawberry.extensions import FieldExtension
-from strawberry.extensions.field_extension import AsyncExtensionResolver
+from strawberry.extensions.field_extension import AsyncExtensionResolver, SyncExtensionResolver
 from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 
@@ -44,7 +44,8 @@ def shown_as(problem: type[Problem], *errors: type[DomainError]) -> Shown:
 
 
 class Refusals(FieldExtension):
-    """Answers a field's refusals with those of its union's members that show them.
+    """Answers a field's refusals with those of its union's members that show them. Root fields have
+    it from `resolvers.root`; another field that may refuse names it itself.
 
     Strawberry's own exception handlers do the same, and compare each of a schema's fields with each
     handler when it is built: seconds of every start.
@@ -66,7 +67,17 @@ class Refusals(FieldExtension):
         try:
             return await next_(source, info, **kwargs)
         except DomainError as refusal:
-            for kind in type(refusal).__mro__:
-                if problem := self._of_field.get(kind):
-                    return problem.of(refusal)
-            raise
+            return self._problem(refusal)
+
+    def resolve(self, next_: SyncExtensionResolver, source: Any, info: Any, **kwargs: Any) -> Any:
+        try:
+            return next_(source, info, **kwargs)
+        except DomainError as refusal:
+            return self._problem(refusal)
+
+    def _problem(self, refusal: DomainError) -> Problem:
+        """Raises the refusal itself where no member of the union shows it."""
+        for kind in type(refusal).__mro__:
+            if problem := self._of_field.get(kind):
+                return problem.of(refusal)
+        raise refusal
