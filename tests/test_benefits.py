@@ -1,4 +1,4 @@
-"""BEN-1…BEN-4: the ten types with their fields, restrictions, special days, and losing them."""
+"""BEN-1, BEN-2, BEN-3, BEN-4: ten types with fields, restrictions, special days; losing them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -56,9 +56,11 @@ def checked_url(what: str, url: str, *, at_most: int) -> str:
     return url
 
 
-def pattern_of(what: str, part: str, *, at_most: int) -> str:
+def pattern_of(what: str, part: str | None, *, at_most: int) -> str | None:
     """A LIKE pattern, escaped by `\\`, for what contains the text; its own wildcards mean
-    themselves. Raises as `checked_text`."""
+    themselves. None, where nothing is looked for, stays None. Raises as `checked_text`."""
+    if part is None:
+        return None
     text = checked_text(what, part, at_most=at_most)
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)

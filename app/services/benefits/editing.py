@@ -10,7 +10,7 @@ from sqlmodel import col, func, select, update
 from app.core.db import Transaction, any_of, if_given, light, statement
 from app.core.errors import BadInput, DomainError
 from app.core.ids import LARGEST_ID
-from app.core.texts import checked_text, normal_name
+from app.core.texts import checked_text, normal_name, pattern_of
 from app.models.benefits import Benefit, BenefitKind, BenefitState
 from app.models.organisation import Node
 from app.models.staff import Permission, Staff
@@ -165,7 +165,7 @@ async def page(
         "node_ids": [node.id for node in granted],
         "state": state,
         "kind": kind,
-        "name_like": None if name_part is None else _like(name_part),
+        "name_like": pattern_of("search", name_part, at_most=NAME_CHARS_MAX),
         "at_most": limit,
     }
     if operator_part is None:
@@ -282,14 +282,6 @@ async def _locked_for(tx: Transaction, actor: Actor, benefit_id: UUID) -> tuple[
     perspective = await organisation.node(tx, benefit.perspective_id)
     actor.require(Permission.BENEFITS_WRITE, perspective)
     return benefit, perspective
-
-
-def _like(name_part: str) -> str:
-    """A pattern for what contains the text; its own wildcards mean themselves."""
-    text = checked_text("search", name_part, at_most=NAME_CHARS_MAX)
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"
 
 
 async def _record(

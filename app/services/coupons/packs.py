@@ -123,7 +123,7 @@ async def page(
         above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
         node_ids=[node.id for node in granted],
         state=state,
-        name_like=None if search is None else pattern_of("search", search, at_most=NAME_CHARS_MAX),
+        name_like=pattern_of("search", search, at_most=NAME_CHARS_MAX),
         at_most=limit,
     )
 

@@ -116,9 +116,7 @@ async def page(
         node_ids=[node.id for node in granted],
         state=state,
         kind=kind,
-        name_like=None
-        if search is None
-        else pattern_of("search", search, at_most=template_details.NAME_CHARS_MAX),
+        name_like=pattern_of("search", search, at_most=template_details.NAME_CHARS_MAX),
         at_most=limit,
     )
 

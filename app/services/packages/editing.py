@@ -12,7 +12,7 @@ from app.core.db import Transaction, any_of, if_given, light, statement
 from app.core.errors import BadInput, DomainError
 from app.core.ids import LARGEST_ID
 from app.core.money import MINOR_UNIT_DIGITS
-from app.core.texts import checked_text
+from app.core.texts import pattern_of
 from app.models.organisation import Node
 from app.models.packages import Package, PackageState
 from app.models.staff import Permission
@@ -163,7 +163,7 @@ async def page(
         node_ids=[node.id for node in granted],
         state=state,
         perspective_id=perspective_id,
-        name_like=None if name_part is None else _like(name_part),
+        name_like=pattern_of("search", name_part, at_most=package_details.NAME_CHARS_MAX),
         at_most=limit,
     )
 
@@ -262,14 +262,6 @@ async def _locked_for(tx: Transaction, actor: Actor, package_id: UUID) -> tuple[
     perspective = await organisation.node(tx, package.perspective_id)
     actor.require(Permission.PACKAGES_WRITE, perspective)
     return package, perspective
-
-
-def _like(name_part: str) -> str:
-    """A pattern for what contains the text; its own wildcards mean themselves."""
-    text = checked_text("search", name_part, at_most=package_details.NAME_CHARS_MAX)
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"
 
 
 async def _record(

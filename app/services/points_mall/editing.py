@@ -10,7 +10,7 @@ from sqlmodel import col, func, select, update
 from app.core.db import Transaction, any_of, if_given, light, statement
 from app.core.errors import DomainError
 from app.core.ids import LARGEST_ID
-from app.core.texts import checked_text
+from app.core.texts import pattern_of
 from app.models.organisation import Node
 from app.models.points_mall import MallItem, MallItemKind
 from app.models.staff import Permission
@@ -160,7 +160,7 @@ async def page(
         is_listed=is_listed,
         category=item_details.category_named(category),
         perspective_id=perspective_id,
-        name_like=None if name_part is None else _like(name_part),
+        name_like=pattern_of("search", name_part, at_most=item_details.NAME_CHARS_MAX),
         at_most=limit,
     )
 
@@ -301,14 +301,6 @@ async def _require_there(tx: Transaction, perspective: Node, details: ItemDetail
     """Raise `FileNotFound` unless the pictures are images of the group."""
     for file_id in details.file_ids:
         await files.require_image(tx, group_id=perspective.group_id, file_id=file_id)
-
-
-def _like(name_part: str) -> str:
-    """A pattern for what contains the text; its own wildcards mean themselves."""
-    text = checked_text("search", name_part, at_most=item_details.NAME_CHARS_MAX)
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"
 
 
 async def _record(

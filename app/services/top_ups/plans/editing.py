@@ -192,9 +192,7 @@ async def page(
         state=state,
         kind=kind,
         perspective_id=perspective_id,
-        name_like=None
-        if name_part is None
-        else pattern_of("search", name_part, at_most=plan_details.NAME_CHARS_MAX),
+        name_like=pattern_of("search", name_part, at_most=plan_details.NAME_CHARS_MAX),
         at_most=limit,
     )
 
