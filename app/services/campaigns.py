@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, if_given, light, statement
@@ -15,7 +15,7 @@ from app.core.texts import checked_text
 from app.models.campaigns import Campaign, CampaignKind, CampaignState
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 
 TABLE: Any = Campaign.__table__  # type: ignore[attr-defined]
@@ -31,12 +31,8 @@ lock_campaign = statement(
 page_of_campaigns = statement(
     select(Campaign)
     .where(
-        col(Campaign.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(Campaign),
         col(Campaign.id) < bindparam("before"),
-        or_(
-            any_of(col(Campaign.perspective_id), "above_ids"),
-            organisation.lies_under(col(Campaign.perspective_id)),
-        ),
         if_given("state", Campaign.state),
         if_given("kind", Campaign.kind),
         if_given("only_as_member_benefit", Campaign.only_as_member_benefit),
@@ -132,11 +128,7 @@ async def by_ids(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Campaign]
 async def seen_by(tx: Transaction, actor: Actor, *, campaign_id: UUID) -> Campaign | None:
     """A campaign if it exists and the actor may read it (ORG-1)."""
     campaign = (await by_ids(tx, [campaign_id])).get(campaign_id)
-    if campaign is None or campaign.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, campaign.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.BENEFITS_READ)
-    return campaign if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.BENEFITS_READ, campaign)
 
 
 async def page(
@@ -150,13 +142,10 @@ async def page(
     limit: int,
 ) -> list[Campaign]:
     """The campaigns made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.BENEFITS_READ)
     return await tx.all(
         page_of_campaigns,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.BENEFITS_READ),
         state=state,
         kind=kind,
         only_as_member_benefit=only_as_member_benefit,

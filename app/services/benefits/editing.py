@@ -14,7 +14,7 @@ from app.core.texts import checked_text, normal_name, pattern_of
 from app.models.benefits import Benefit, BenefitKind, BenefitState
 from app.models.organisation import Node
 from app.models.staff import Permission, Staff
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 from app.services.benefits import checking
 from app.services.benefits.checking import NAME_CHARS_MAX, Content
@@ -38,12 +38,8 @@ def _page(*conditions: Any) -> Any:
     return statement(
         select(Benefit)
         .where(
-            col(Benefit.group_id) == bindparam("group_id"),
+            *perspectives.in_sight(Benefit),
             col(Benefit.id) < bindparam("before"),
-            or_(
-                any_of(col(Benefit.perspective_id), "above_ids"),
-                organisation.lies_under(col(Benefit.perspective_id)),
-            ),
             if_given("state", Benefit.state),
             if_given("kind", Benefit.kind),
             or_(_name_like.is_(None), col(Benefit.name).ilike(_name_like, escape="\\")),
@@ -135,11 +131,7 @@ class TooManyActiveBenefits(DomainError):
 async def seen_by(tx: Transaction, actor: Actor, *, benefit_id: UUID) -> Benefit | None:
     """A benefit if it exists and the actor may read it (ORG-1)."""
     benefit = (await by_ids(tx, [benefit_id])).get(benefit_id)
-    if benefit is None or benefit.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, benefit.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.BENEFITS_READ)
-    return benefit if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.BENEFITS_READ, benefit)
 
 
 async def page(
@@ -157,12 +149,9 @@ async def page(
 
     `operator_part` is a part of the name of who saved it last.
     """
-    granted = await schemes.granted_nodes(tx, actor, Permission.BENEFITS_READ)
     asked = {
-        "group_id": actor.group_id,
         "before": before or LARGEST_ID,
-        "above_ids": list({i for node in granted for i in scopes.lineage_of(node)}),
-        "node_ids": [node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.BENEFITS_READ),
         "state": state,
         "kind": kind,
         "name_like": pattern_of("search", name_part, at_most=NAME_CHARS_MAX),

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, if_given, light, statement
@@ -17,7 +17,7 @@ from app.core.texts import checked_text
 from app.models.coupons import CouponPackSale, TemplateState
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, files, organisation, schemes, scopes, versions
+from app.services import audit, files, organisation, perspectives, schemes, scopes, versions
 from app.services.actors import Actor
 from app.services.coupons import giving, states
 from app.services.coupons.details import (
@@ -45,12 +45,8 @@ lock_sale = statement(
 page_of_sales = statement(
     select(CouponPackSale)
     .where(
-        col(CouponPackSale.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(CouponPackSale),
         col(CouponPackSale.id) < bindparam("before"),
-        or_(
-            any_of(col(CouponPackSale.perspective_id), "above_ids"),
-            organisation.lies_under(col(CouponPackSale.perspective_id)),
-        ),
         if_given("state", CouponPackSale.state),
         if_given("pack_id", CouponPackSale.pack_id),
     )
@@ -114,11 +110,7 @@ async def of_group(tx: Transaction, *, group_id: UUID, sale_id: UUID) -> CouponP
 async def seen_by(tx: Transaction, actor: Actor, *, sale_id: UUID) -> CouponPackSale | None:
     """A sale if it exists and the actor may read it (ORG-1)."""
     sale = (await by_ids(tx, [sale_id])).get(sale_id)
-    if sale is None or sale.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, sale.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
-    return sale if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.COUPONS_READ, sale)
 
 
 async def page(
@@ -131,13 +123,10 @@ async def page(
     limit: int,
 ) -> list[CouponPackSale]:
     """The sales made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
     return await tx.all(
         page_of_sales,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.COUPONS_READ),
         state=state,
         pack_id=pack_id,
         at_most=limit,

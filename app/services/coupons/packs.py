@@ -8,14 +8,14 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_
 from sqlmodel import col, delete, select, update
 
-from app.core.db import Transaction, any_of, if_given, light, statement
+from app.core.db import Transaction, if_given, light, statement
 from app.core.errors import BadInput
 from app.core.ids import LARGEST_ID
 from app.core.texts import checked_paragraphs, checked_text, pattern_of
 from app.models.coupons import CouponPack, CouponPackItem, TemplateState
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, schemes, versions
 from app.services.actors import Actor
 from app.services.coupons import giving, states
 from app.services.coupons.details import INSTRUCTIONS_CHARS_MAX, NAME_CHARS_MAX, TITLE_CHARS_MAX
@@ -34,12 +34,8 @@ _name_like = bindparam("name_like", type_=TABLE.c.name.type)
 page_of_packs = statement(
     select(CouponPack)
     .where(
-        col(CouponPack.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(CouponPack),
         col(CouponPack.id) < bindparam("before"),
-        or_(
-            any_of(col(CouponPack.perspective_id), "above_ids"),
-            organisation.lies_under(col(CouponPack.perspective_id)),
-        ),
         if_given("state", CouponPack.state),
         or_(
             _name_like.is_(None),
@@ -98,11 +94,7 @@ async def of_group(tx: Transaction, *, group_id: UUID, pack_id: UUID) -> CouponP
 async def seen_by(tx: Transaction, actor: Actor, *, pack_id: UUID) -> CouponPack | None:
     """A pack if it exists and the actor may read it (ORG-1)."""
     pack = (await giving.packs_by_ids(tx, [pack_id])).get(pack_id)
-    if pack is None or pack.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, pack.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
-    return pack if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.COUPONS_READ, pack)
 
 
 async def page(
@@ -115,13 +107,10 @@ async def page(
     limit: int,
 ) -> list[CouponPack]:
     """The packs made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
     return await tx.all(
         page_of_packs,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.COUPONS_READ),
         state=state,
         name_like=pattern_of("search", search, at_most=NAME_CHARS_MAX),
         at_most=limit,

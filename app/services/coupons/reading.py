@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from app.core.db import Statement, Transaction, any_of, statement
@@ -14,7 +14,7 @@ from app.core.errors import BadInput
 from app.core.ids import LARGEST_ID
 from app.models.coupons import Coupon, CouponTemplate, CouponUse
 from app.models.staff import Permission
-from app.services import members, organisation, schemes, scopes
+from app.services import members, perspectives
 from app.services.actors import Actor
 from app.services.coupons.standing import CouponStatus, stands
 
@@ -25,10 +25,7 @@ _made_near = (
     select(CouponTemplate.id)
     .where(
         col(CouponTemplate.id) == col(Coupon.template_id),
-        or_(
-            any_of(col(CouponTemplate.perspective_id), "above_ids"),
-            organisation.lies_under(col(CouponTemplate.perspective_id)),
-        ),
+        *perspectives.in_sight(CouponTemplate),
     )
     .exists()
 )
@@ -118,7 +115,7 @@ async def page(
     now: datetime,
 ) -> list[Coupon]:
     """Coupons of templates made above or below where the actor may read them, newest first."""
-    asked = await _near(tx, actor)
+    asked = await perspectives.sight(tx, actor, Permission.COUPONS_READ)
     asked |= {"before": before or LARGEST_ID, "at_most": limit, "now": now}
     if wanted.member_id is not None:
         try:
@@ -133,13 +130,13 @@ async def page(
         return await tx.all(of_template, template_id=wanted.template_id, **asked)
     if wanted.pack_id is not None:
         return await tx.all(seen_of_pack[wanted.status], pack_id=wanted.pack_id, **asked)
-    return await tx.all(seen_of_group[wanted.status], group_id=actor.group_id, **asked)
+    return await tx.all(seen_of_group[wanted.status], **asked)
 
 
 async def seen_by(tx: Transaction, actor: Actor, *, coupon_id: UUID) -> Coupon | None:
     """A coupon if it exists and the actor may read it (ORG-1)."""
-    near = await _near(tx, actor)
-    return await tx.one(seen_coupon, coupon_id=coupon_id, group_id=actor.group_id, **near)
+    near = await perspectives.sight(tx, actor, Permission.COUPONS_READ)
+    return await tx.one(seen_coupon, coupon_id=coupon_id, **near)
 
 
 async def uses_by_coupon(
@@ -151,12 +148,3 @@ async def uses_by_coupon(
         if len(found[each.coupon_id]) < USES_SHOWN_MAX:
             found[each.coupon_id].append(each)
     return found
-
-
-async def _near(tx: Transaction, actor: Actor) -> dict[str, Any]:
-    """What `_made_near` asks: the nodes the actor reads coupons at, and those above."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
-    return {
-        "above_ids": list({i for node in granted for i in scopes.lineage_of(node)}),
-        "node_ids": [node.id for node in granted],
-    }

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, or_
 from sqlmodel import col, select, update
 
-from app.core.db import Transaction, any_of, if_given, light, statement
+from app.core.db import Transaction, if_given, light, statement
 from app.core.errors import BadInput
 from app.core.ids import LARGEST_ID
 from app.core.money import MINOR_UNIT_DIGITS
@@ -15,7 +15,7 @@ from app.core.texts import pattern_of
 from app.models.coupons import CouponKind, CouponTemplate, CouponTerms, TemplateState
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, versions
 from app.services.actors import Actor
 from app.services.coupons import details as template_details
 from app.services.coupons import states
@@ -37,12 +37,8 @@ page_of_templates = statement(
     select(CouponTemplate)
     .join(CouponTerms, col(CouponTerms.id) == col(CouponTemplate.terms_id))
     .where(
-        col(CouponTemplate.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(CouponTemplate),
         col(CouponTemplate.id) < bindparam("before"),
-        or_(
-            any_of(col(CouponTemplate.perspective_id), "above_ids"),
-            organisation.lies_under(col(CouponTemplate.perspective_id)),
-        ),
         if_given("state", CouponTemplate.state),
         if_given("kind", CouponTemplate.kind),
         or_(
@@ -89,11 +85,7 @@ async def of_group(tx: Transaction, *, group_id: UUID, template_id: UUID) -> Cou
 async def seen_by(tx: Transaction, actor: Actor, *, template_id: UUID) -> CouponTemplate | None:
     """A template if it exists and the actor may read it (ORG-1)."""
     template = (await templates_by_ids(tx, [template_id])).get(template_id)
-    if template is None or template.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, template.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
-    return template if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.COUPONS_READ, template)
 
 
 async def page(
@@ -107,13 +99,10 @@ async def page(
     limit: int,
 ) -> list[CouponTemplate]:
     """The templates made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.COUPONS_READ)
     return await tx.all(
         page_of_templates,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.COUPONS_READ),
         state=state,
         kind=kind,
         name_like=pattern_of("search", search, at_most=template_details.NAME_CHARS_MAX),

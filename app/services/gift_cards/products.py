@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, if_given, light, statement
@@ -14,7 +14,7 @@ from app.core.money import MINOR_UNIT_DIGITS
 from app.models.gift_cards import GiftCardKind, GiftCardProduct, GiftCardProductState
 from app.models.organisation import Node
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 from app.services.gift_cards import details as product_details
 from app.services.gift_cards.details import GiftCardProductDetails
@@ -35,12 +35,8 @@ lock_product = statement(
 page_of_products = statement(
     select(GiftCardProduct)
     .where(
-        col(GiftCardProduct.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(GiftCardProduct),
         col(GiftCardProduct.id) < bindparam("before"),
-        or_(
-            any_of(col(GiftCardProduct.perspective_id), "above_ids"),
-            organisation.lies_under(col(GiftCardProduct.perspective_id)),
-        ),
         if_given("state", GiftCardProduct.state),
         if_given("kind", GiftCardProduct.kind),
     )
@@ -125,11 +121,7 @@ async def of_group(tx: Transaction, *, group_id: UUID, product_id: UUID) -> Gift
 async def seen_by(tx: Transaction, actor: Actor, *, product_id: UUID) -> GiftCardProduct | None:
     """A product if it exists and the actor may read it (ORG-1)."""
     product = (await by_ids(tx, [product_id])).get(product_id)
-    if product is None or product.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, product.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.GIFT_CARDS_READ)
-    return product if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.GIFT_CARDS_READ, product)
 
 
 async def page(
@@ -142,13 +134,10 @@ async def page(
     limit: int,
 ) -> list[GiftCardProduct]:
     """The products made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.GIFT_CARDS_READ)
     return await tx.all(
         page_of_products,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.GIFT_CARDS_READ),
         state=state,
         kind=kind,
         at_most=limit,

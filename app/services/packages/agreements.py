@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from app.core.db import Transaction, any_of, if_given, light, statement
@@ -20,7 +20,7 @@ from app.models.packages import (
     AgreementVersion,
 )
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 
 TABLE: Any = Agreement.__table__  # type: ignore[attr-defined]
@@ -40,12 +40,8 @@ lock_agreement = statement(
 page_of_agreements = statement(
     select(Agreement)
     .where(
-        col(Agreement.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(Agreement),
         col(Agreement.id) < bindparam("before"),
-        or_(
-            any_of(col(Agreement.perspective_id), "above_ids"),
-            organisation.lies_under(col(Agreement.perspective_id)),
-        ),
         if_given("kind", Agreement.kind),
     )
     .order_by(col(Agreement.id).desc())
@@ -157,24 +153,17 @@ async def current(tx: Transaction, agreement_ids: Collection[UUID]) -> dict[UUID
 async def seen_by(tx: Transaction, actor: Actor, *, agreement_id: UUID) -> Agreement | None:
     """An agreement if it exists and the actor may read it (ORG-1)."""
     found = (await by_ids(tx, [agreement_id])).get(agreement_id)
-    if found is None or found.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, found.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.PACKAGES_READ)
-    return found if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.PACKAGES_READ, found)
 
 
 async def page(
     tx: Transaction, actor: Actor, *, kind: AgreementKind | None, before: UUID | None, limit: int
 ) -> list[Agreement]:
     """The agreements made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.PACKAGES_READ)
     return await tx.all(
         page_of_agreements,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.PACKAGES_READ),
         kind=kind,
         at_most=limit,
     )

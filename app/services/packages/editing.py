@@ -16,7 +16,7 @@ from app.core.texts import pattern_of
 from app.models.organisation import Node
 from app.models.packages import Package, PackageState
 from app.models.staff import Permission
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 from app.services.packages import details as package_details
 from app.services.packages.details import PackageDetails
@@ -35,12 +35,8 @@ _name_like = bindparam("name_like", type_=TABLE.c.name.type)
 page_of_packages = statement(
     select(Package)
     .where(
-        col(Package.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(Package),
         col(Package.id) < bindparam("before"),
-        or_(
-            any_of(col(Package.perspective_id), "above_ids"),
-            organisation.lies_under(col(Package.perspective_id)),
-        ),
         if_given("state", Package.state),
         if_given("perspective_id", Package.perspective_id),
         or_(_name_like.is_(None), col(Package.name).ilike(_name_like, escape="\\")),
@@ -136,11 +132,7 @@ async def package_of_group(tx: Transaction, *, group_id: UUID, package_id: UUID)
 async def seen_by(tx: Transaction, actor: Actor, *, package_id: UUID) -> Package | None:
     """A package if it exists and the actor may read it (ORG-1)."""
     found = (await by_ids(tx, [package_id])).get(package_id)
-    if found is None or found.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, found.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.PACKAGES_READ)
-    return found if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.PACKAGES_READ, found)
 
 
 async def page(
@@ -154,13 +146,10 @@ async def page(
     limit: int,
 ) -> list[Package]:
     """The packages made above or below where the actor may read them, newest first (BEN-9)."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.PACKAGES_READ)
     return await tx.all(
         page_of_packages,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.PACKAGES_READ),
         state=state,
         perspective_id=perspective_id,
         name_like=pattern_of("search", name_part, at_most=package_details.NAME_CHARS_MAX),

@@ -14,7 +14,7 @@ from app.core.texts import pattern_of
 from app.models.organisation import Node
 from app.models.points_mall import MallItem, MallItemKind
 from app.models.staff import Permission
-from app.services import audit, files, organisation, schemes, scopes, versions
+from app.services import audit, files, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 from app.services.points_mall import contents
 from app.services.points_mall import details as item_details
@@ -38,12 +38,8 @@ _is_listed = bindparam("is_listed", type_=TABLE.c.is_listed.type)
 page_of_items = statement(
     select(MallItem)
     .where(
-        col(MallItem.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(MallItem),
         col(MallItem.id) < bindparam("before"),
-        or_(
-            any_of(col(MallItem.perspective_id), "above_ids"),
-            organisation.lies_under(col(MallItem.perspective_id)),
-        ),
         if_given("kind", MallItem.kind),
         if_given("category", MallItem.category),
         if_given("perspective_id", MallItem.perspective_id),
@@ -129,11 +125,7 @@ async def item_of_group(tx: Transaction, *, group_id: UUID, item_id: UUID) -> Ma
 async def seen_by(tx: Transaction, actor: Actor, *, item_id: UUID) -> MallItem | None:
     """An item if it exists and the actor may read it (ORG-1)."""
     item = (await by_ids(tx, [item_id])).get(item_id)
-    if item is None or item.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, item.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.MALL_READ)
-    return item if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.MALL_READ, item)
 
 
 async def page(
@@ -149,13 +141,10 @@ async def page(
     limit: int,
 ) -> list[MallItem]:
     """The items made above or below where the actor may read them, newest first."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.MALL_READ)
     return await tx.all(
         page_of_items,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.MALL_READ),
         kind=kind,
         is_listed=is_listed,
         category=item_details.category_named(category),

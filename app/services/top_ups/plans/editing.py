@@ -15,7 +15,7 @@ from app.core.texts import pattern_of
 from app.models.organisation import Node, NodeKind
 from app.models.staff import Permission
 from app.models.top_ups import PlanState, TopUpPlan, TopUpPlanKind
-from app.services import audit, organisation, schemes, scopes, versions
+from app.services import audit, organisation, perspectives, scopes, versions
 from app.services.actors import Actor
 from app.services.top_ups.plans import details as plan_details
 from app.services.top_ups.plans.details import PlanDetails
@@ -36,12 +36,8 @@ _name_like = bindparam("name_like", type_=TABLE.c.name.type)
 page_of_plans = statement(
     select(TopUpPlan)
     .where(
-        col(TopUpPlan.group_id) == bindparam("group_id"),
+        *perspectives.in_sight(TopUpPlan),
         col(TopUpPlan.id) < bindparam("before"),
-        or_(
-            any_of(col(TopUpPlan.perspective_id), "above_ids"),
-            organisation.lies_under(col(TopUpPlan.perspective_id)),
-        ),
         if_given("state", TopUpPlan.state),
         if_given("kind", TopUpPlan.kind),
         if_given("perspective_id", TopUpPlan.perspective_id),
@@ -163,11 +159,7 @@ async def plan_of_group(tx: Transaction, *, group_id: UUID, plan_id: UUID) -> To
 async def seen_by(tx: Transaction, actor: Actor, *, plan_id: UUID) -> TopUpPlan | None:
     """A plan if it exists and the actor may read it (ORG-1)."""
     plan = (await by_ids(tx, [plan_id])).get(plan_id)
-    if plan is None or plan.group_id != actor.group_id:
-        return None
-    perspective = await organisation.node(tx, plan.perspective_id)
-    granted = await schemes.granted_nodes(tx, actor, Permission.TOP_UPS_READ)
-    return plan if schemes.touches(granted, perspective) else None
+    return await perspectives.seen(tx, actor, Permission.TOP_UPS_READ, plan)
 
 
 async def page(
@@ -182,13 +174,10 @@ async def page(
     limit: int,
 ) -> list[TopUpPlan]:
     """The plans made above or below where the actor may read them, newest first (TOP-10)."""
-    granted = await schemes.granted_nodes(tx, actor, Permission.TOP_UPS_READ)
     return await tx.all(
         page_of_plans,
-        group_id=actor.group_id,
         before=before or LARGEST_ID,
-        above_ids=list({i for node in granted for i in scopes.lineage_of(node)}),
-        node_ids=[node.id for node in granted],
+        **await perspectives.sight(tx, actor, Permission.TOP_UPS_READ),
         state=state,
         kind=kind,
         perspective_id=perspective_id,
