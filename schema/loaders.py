@@ -45,6 +45,7 @@ from app.services import (
     members,
     orders,
     organisation,
+    payment_methods,
     payments,
     points,
     purchases,
@@ -396,7 +397,7 @@ class Loaders:
         return [found.get(i) for i in payment_ids]
 
     async def _payment_methods(self, ids: list[UUID]) -> list[PaymentMethod]:
-        found = await self.database.read(organisation.methods, ids)
+        found = await self.database.read(payment_methods.by_ids, ids)
         return [found[i] for i in ids]
 
     async def _top_up_plans(self, ids: list[UUID]) -> list[TopUpPlan]:

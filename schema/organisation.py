@@ -9,7 +9,7 @@ from app.core.ids import type_id
 from app.core.texts import checked_text
 from app.models import organisation as rows
 from app.models.organisation import NodeKind
-from app.services import organisation
+from app.services import organisation, payment_methods
 from schema.context import Info
 from schema.enums import describe
 from schema.problems import Problem, shown_as
@@ -139,7 +139,7 @@ class PaymentMethod:
 
 def checked_method_code(code: str) -> str:
     """A payment method's code as it can be one; raises `BadInput`."""
-    return checked_text("methodCode", code, at_most=organisation.CODE_CHARS_MAX)
+    return checked_text("methodCode", code, at_most=payment_methods.CODE_CHARS_MAX)
 
 
 def node_id_of(node_id: UUID) -> strawberry.ID:

@@ -9,12 +9,12 @@ import strawberry
 from app.core.ids import type_id
 from app.core.texts import checked_text
 from app.models import purchases as rows
-from app.services import organisation, purchases
+from app.services import payment_methods, purchases
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.context import Info
 from schema.ledger import BalanceTooLarge
 from schema.loaders import History, HistoryPage
-from schema.organisation import Node, TerminalNotFound
+from schema.organisation import Node, TerminalNotFound, checked_method_code
 from schema.pages import Connection, page_limit, row_after
 from schema.problems import Problem, shown_as
 from schema.requests import RequestKeyReused
@@ -221,7 +221,7 @@ class PaymentMethodUnknown(Problem):
     code: str = strawberry.field(description="The code that was given.")
 
     @classmethod
-    def of(cls, error: organisation.PaymentMethodUnknown) -> Self:
+    def of(cls, error: payment_methods.PaymentMethodUnknown) -> Self:
         return cls(message=str(error), code=error.payment_code)
 
 
@@ -326,12 +326,7 @@ class PurchaseRecordInput:
             total=self.total.value(),
             tax_amount=self.tax_amount,
             payments=[
-                purchases.Payment(
-                    checked_text(
-                        "methodCode", each.method_code, at_most=purchases.METHOD_CODE_CHARS_MAX
-                    ),
-                    each.amount,
-                )
+                purchases.Payment(checked_method_code(each.method_code), each.amount)
                 for each in self.payments
             ],
             occurred_at=self.occurred_at,
@@ -378,7 +373,7 @@ PurchaseRefundResult = Annotated[
 HANDLERS = [
     shown_as(PurchaseNotFound, purchases.PurchaseNotFound),
     shown_as(OrderNumberTaken, purchases.OrderNumberTaken),
-    shown_as(PaymentMethodUnknown, organisation.PaymentMethodUnknown),
+    shown_as(PaymentMethodUnknown, payment_methods.PaymentMethodUnknown),
     shown_as(PaymentsDoNotAddUp, purchases.PaymentsDoNotAddUp),
     shown_as(LinesDoNotAddUp, purchases.LinesDoNotAddUp),
     shown_as(WrongCurrency, purchases.WrongCurrency),

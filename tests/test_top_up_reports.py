@@ -9,7 +9,7 @@ from app.core.db import Database
 from app.models.compliance import DocumentKind
 from app.models.identities import IdentityKind
 from app.models.top_ups import TopUpSource
-from app.services import compliance, identities, organisation
+from app.services import compliance, identities, payment_methods
 from app.services.identities import Proof
 from app.services.reports import subjects, top_ups
 from tests.factories.cards import Counter, counter
@@ -71,7 +71,7 @@ async def test_top_ups_are_counted_by_how_they_came(database: Database, now: dat
 
 async def method_id(till: Counter, code: str) -> Any:
     actor = till.shop.owner.actor
-    found = await till.database.read(organisation.payment_methods, actor)
+    found = await till.database.read(payment_methods.of_group, actor)
     return next(method.id for method in found if method.code == code)
 
 
@@ -208,7 +208,7 @@ async def test_large_top_ups_say_who_is_behind_them_and_how_they_were_paid(
             credited, card=shop.card, scheme=shop.scheme, amount=amount, method_id=method, now=now
         )
     await database.run(
-        organisation.save_payment_method,
+        payment_methods.save,
         shop.owner.actor,
         code="card",
         name="Card",

@@ -19,7 +19,7 @@ from app.gateways.sandbox import Directory, PartnerLogin, Person, StaffLogin, We
 from app.models.cards import ConsumptionVerification, DeductionRule, Scheme
 from app.models.organisation import Node, NodeKind
 from app.models.staff import Permission
-from app.services import organisation, partners, roles, schemes, staff
+from app.services import organisation, partners, payment_methods, roles, schemes, staff
 
 CHINA, XINJIANG = "Asia/Shanghai", "Asia/Urumqi"
 GROUP_NAME = "禾木餐饮集团 · Hemu Table Group"
@@ -265,7 +265,7 @@ async def _places(tx: Transaction, world: World) -> None:
 async def _money(tx: Transaction, world: World) -> None:
     """Payment methods, and the two schemes: one of a brand, one of the whole group."""
     for code, name, earns in METHODS:
-        method = organisation.new_payment_method(
+        method = payment_methods.new_method(
             id=world.new_id(),
             group_id=world.group.id,
             code=code,

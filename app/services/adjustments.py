@@ -29,6 +29,7 @@ from app.services import (
     ledger,
     members,
     organisation,
+    payment_methods,
     points,
     requests,
     schemes,
@@ -302,7 +303,7 @@ async def refund_card(
         earlier = await tx.one(refund_by_id, refund_id=claim.answer_id)
         assert earlier is not None
         return Refunded(earlier, card, is_replay=True)
-    method = await organisation.payment_method(tx, group_id=card.group_id, code=method_code)
+    method = await payment_methods.of_code(tx, group_id=card.group_id, code=method_code)
     await members.locked(tx, card.member_id)
     card = await cards.locked(tx, card)
     if card.status is CardStatus.REFUNDED:

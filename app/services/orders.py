@@ -22,7 +22,7 @@ from app.models.organisation import Node, PaymentMethod, Terminal
 from app.models.payments import PaymentPurpose
 from app.models.scopes import Channel
 from app.models.staff import Permission
-from app.services import cards, limits, members, organisation, payments
+from app.services import cards, limits, members, organisation, payment_methods, payments
 from app.services.actors import Actor
 from app.services.payments import Placed
 
@@ -254,7 +254,7 @@ async def await_payment(
     assert order.amount > 0, "what costs no money is not paid through a provider"
     if (await tx.one(number_open, member_id=order.member_id) or 0) >= OPEN_ORDERS_MAX:
         raise TooManyOpenOrders
-    method = await organisation.method_of_provider(tx, group_id=order.group_id, provider=provider)
+    method = await payment_methods.of_provider(tx, group_id=order.group_id, provider=provider)
     if method is not None:
         kind = OrderKind.GIFT_CARD if brings_stored_value else order.kind
         _require_may_pay(method, kind)
@@ -314,7 +314,7 @@ async def paying_method(
 
     Raises `PaymentMethodUnknown`, `MethodCannotPay`.
     """
-    method = await organisation.payment_method(tx, group_id=group_id, code=code)
+    method = await payment_methods.of_code(tx, group_id=group_id, code=code)
     _require_may_pay(method, kind)
     return method
 

@@ -1,4 +1,4 @@
-"""The organisation: groups, brands, stores, store groups, terminals, payment methods (ORG-1)."""
+"""The organisation: groups, brands, stores, store groups, terminals (ORG-1)."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from sqlalchemy import Boolean, bindparam, or_
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, delete, func, select, update
 
 from app.core.db import (
@@ -25,7 +25,6 @@ from app.core.texts import checked_text
 from app.models.organisation import (
     Node,
     NodeKind,
-    PaymentMethod,
     StoreGroup,
     StoreGroupStore,
     Terminal,
@@ -37,12 +36,9 @@ from app.services.actors import Actor, is_under
 CODE_CHARS_MAX = 32
 NAME_CHARS_MAX = 120
 TERMINAL_NAME_CHARS_MAX = 64
-METHOD_NAME_CHARS_MAX = 64
-PROVIDER_CHARS_MAX = 32
 STORE_GROUPS_MAX = 1_000
 STORES_PER_GROUP_MAX = 2_000
 TERMINALS_MAX = 500
-PAYMENT_METHODS_MAX = 200
 
 node_by_id = statement(select(Node).where(col(Node.id) == bindparam("node_id")), into=Node)
 nodes_by_id = statement(select(Node).where(any_of(col(Node.id), "ids")), into=Node)
@@ -84,13 +80,6 @@ def lies_under(store_id: Any) -> Any:
 
 terminal_by_id = statement(
     select(Terminal).where(col(Terminal.id) == bindparam("terminal_id")), into=Terminal
-)
-method_by_code = statement(
-    select(PaymentMethod).where(
-        col(PaymentMethod.group_id) == bindparam("group_id"),
-        any_of(col(PaymentMethod.code), "codes"),
-    ),
-    into=PaymentMethod,
 )
 insert_node = upsert(
     lambda insert: (
@@ -173,69 +162,10 @@ insert_terminal = upsert(
 switch_off_terminal = statement(
     update(Terminal).where(col(Terminal.id) == bindparam("terminal_id")).values(is_active=False)
 )
-methods_by_id = statement(
-    select(PaymentMethod).where(any_of(col(PaymentMethod.id), "ids")), into=PaymentMethod
-)
-method_by_provider = statement(
-    select(PaymentMethod)
-    .where(
-        col(PaymentMethod.group_id) == bindparam("group_id"),
-        col(PaymentMethod.provider) == bindparam("provider"),
-    )
-    .order_by(col(PaymentMethod.code))
-    .limit(1),
-    into=PaymentMethod,
-)
-methods_of_group = statement(
-    select(PaymentMethod)
-    .where(col(PaymentMethod.group_id) == bindparam("group_id"))
-    .order_by(col(PaymentMethod.code))
-    .limit(PAYMENT_METHODS_MAX),
-    into=PaymentMethod,
-)
-# What a save does not mention stays as it is.
-save_method = upsert(
-    lambda insert: (
-        (saved := insert(PaymentMethod).values(every_column(PaymentMethod)))
-        .on_conflict_do_update(
-            index_elements=["group_id", "code"],
-            set_={
-                "name": saved.excluded.name,
-                "is_net_receipt": saved.excluded.is_net_receipt,
-                "can_pay_top_up": func.coalesce(
-                    bindparam("given_can_pay_top_up", type_=Boolean()),
-                    col(PaymentMethod.can_pay_top_up),
-                ),
-                "moves_by_transfer": func.coalesce(
-                    bindparam("given_moves_by_transfer", type_=Boolean()),
-                    col(PaymentMethod.moves_by_transfer),
-                ),
-                "provider": func.nullif(
-                    func.coalesce(
-                        bindparam("given_provider", type_=PaymentMethod.__table__.c.provider.type),  # type: ignore[attr-defined]
-                        col(PaymentMethod.provider),
-                    ),
-                    "",
-                ),
-            },
-        )
-        .returning(*PaymentMethod.__table__.columns)  # type: ignore[attr-defined]
-    ),
-    into=PaymentMethod,
-)
 new_node = light(Node)
 new_terminal = light(Terminal)
 new_store_group = light(StoreGroup)
 new_store_group_store = light(StoreGroupStore)
-new_payment_method = light(PaymentMethod)
-
-
-class PaymentMethodUnknown(DomainError):
-    """A payment method the group does not have."""
-
-    def __init__(self, payment_code: str) -> None:
-        self.payment_code = payment_code
-        super().__init__(f"There is no payment method {payment_code[:32]!r}.")
 
 
 class NodeNotFound(DomainError):
@@ -509,76 +439,6 @@ async def deactivate_terminal(
         node_id=found.store_id, now=now,
     )  # fmt: skip
     return changed_copy(found, is_active=False)
-
-
-async def payment_method(tx: Transaction, *, group_id: UUID, code: str) -> PaymentMethod:
-    """A group's payment method by its code; raises `PaymentMethodUnknown`."""
-    for found in await tx.all(method_by_code, group_id=group_id, codes=[code]):
-        return found
-    raise PaymentMethodUnknown(code)
-
-
-async def method_of_provider(
-    tx: Transaction, *, group_id: UUID, provider: str
-) -> PaymentMethod | None:
-    """The payment method that stands for a provider in a group, if one does."""
-    return await tx.one(method_by_provider, group_id=group_id, provider=provider)
-
-
-async def methods(tx: Transaction, ids: list[UUID]) -> dict[UUID, PaymentMethod]:
-    return {row.id: row for row in await tx.all(methods_by_id, ids=ids)}
-
-
-async def payment_methods(tx: Transaction, actor: Actor) -> list[PaymentMethod]:
-    """How bills can be paid in the actor's group, by code."""
-    actor.require_any(Permission.ORGANISATION_READ)
-    return await tx.all(methods_of_group, group_id=actor.group_id)
-
-
-async def save_payment_method(
-    tx: Transaction,
-    actor: Actor,
-    *,
-    code: str,
-    name: str,
-    is_net_receipt: bool,
-    can_pay_top_up: bool | None = None,
-    moves_by_transfer: bool | None = None,
-    provider: str | None = None,
-    now: datetime,
-) -> PaymentMethod:
-    """Add a payment method or change the one with this code (PTS-1, TOP-8, TOP-11).
-
-    None leaves a value as it is; a new method pays top-ups, moves by no transfer and belongs to no
-    provider, as an empty `provider` says too. Purchases keep what a method was on their day.
-    """
-    actor.require(Permission.ORGANISATION_WRITE, await node(tx, actor.group_id))
-    if provider:
-        provider = checked_text("provider", provider, at_most=PROVIDER_CHARS_MAX)
-    method = new_payment_method(
-        group_id=actor.group_id,
-        code=checked_text("code", code, at_most=CODE_CHARS_MAX),
-        name=checked_text("name", name, at_most=METHOD_NAME_CHARS_MAX),
-        is_net_receipt=is_net_receipt,
-        can_pay_top_up=can_pay_top_up is not False,
-        moves_by_transfer=moves_by_transfer is True,
-        provider=provider or None,
-    )
-    saved = await tx.one(
-        save_method,
-        **values_of(method),
-        given_can_pay_top_up=can_pay_top_up,
-        given_moves_by_transfer=moves_by_transfer,
-        given_provider=provider,
-    )
-    assert saved is not None
-    await audit.record(
-        tx, actor, "payment_method.save", object_kind="payment_method", object_id=saved.id,
-        node_id=actor.group_id, now=now, code=saved.code, is_net_receipt=is_net_receipt,
-        can_pay_top_up=saved.can_pay_top_up, moves_by_transfer=saved.moves_by_transfer,
-        provider=saved.provider,
-    )  # fmt: skip
-    return saved
 
 
 async def _store(tx: Transaction, store_id: UUID) -> Node:

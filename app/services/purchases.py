@@ -26,6 +26,7 @@ from app.services import (
     live,
     members,
     organisation,
+    payment_methods,
     points,
     requests,
     schemes,
@@ -43,7 +44,6 @@ CLOCK_AHEAD_MAX = timedelta(minutes=5)
 REFUNDS_MAX = 200
 """Of one purchase, so that all of them can be shown with it."""
 ORDER_NUMBER_CHARS_MAX = 64
-METHOD_CODE_CHARS_MAX = 32
 REASON_CHARS_MAX = 200
 AMOUNT_MAX = 100_000_000_000
 """A bill's total in minor units: far above any. At the highest rate it earns 10¹⁵ points, of which
@@ -582,12 +582,8 @@ def _lines(scheme: Scheme, purchase_id: UUID, bill: Bill) -> list[PurchaseLine]:
 async def _payments(
     tx: Transaction, store: Node, purchase_id: UUID, bill: Bill
 ) -> list[PurchasePayment]:
-    codes = sorted({payment.method_code for payment in bill.payments})
-    found = await tx.all(organisation.method_by_code, group_id=store.group_id, codes=codes)
-    methods = {method.code: method for method in found}
-    for code in codes:
-        if code not in methods:
-            raise organisation.PaymentMethodUnknown(code)
+    codes = {payment.method_code for payment in bill.payments}
+    methods = await payment_methods.of_codes(tx, group_id=store.group_id, codes=codes)
     return [
         new_payment(
             purchase_id=purchase_id,

@@ -26,7 +26,7 @@ from app.models.payments import (
     RefundRoute,
 )
 from app.models.staff import Permission
-from app.services import audit, members, orders, organisation, payments, requests
+from app.services import audit, members, orders, payment_methods, payments, requests
 from app.services.actors import Actor
 from app.services.coupons import pack_selling
 from app.services.gift_cards import selling as gift_card_selling
@@ -237,9 +237,7 @@ async def refund_held(
     order = held.order
     payment, method_id = None, None
     if wish.method_code is not None:
-        method = await organisation.payment_method(
-            tx, group_id=order.group_id, code=wish.method_code
-        )
+        method = await payment_methods.of_code(tx, group_id=order.group_id, code=wish.method_code)
         method_id = method.id
     elif order.amount:
         payment = await payments.of_order(tx, purpose=PaymentPurpose.ORDER, order_id=order.id)
@@ -298,9 +296,7 @@ async def refund_again(
     if wish.method_code is None:
         await payments.send_back(tx, payment=payment, reason=reason, now=now)
     else:
-        method = await organisation.payment_method(
-            tx, group_id=order.group_id, code=wish.method_code
-        )
+        method = await payment_methods.of_code(tx, group_id=order.group_id, code=wish.method_code)
         await tx.changed(pay_out_instead, order_id=order.id, new_method_id=method.id)
         order = changed_copy(order, refund_route=RefundRoute.OFFLINE, refund_method_id=method.id)
     await audit.record(

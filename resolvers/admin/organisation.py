@@ -7,7 +7,7 @@ import strawberry
 from app.core.ids import parse_type_id
 from app.models.organisation import NodeKind
 from app.models.staff import Permission
-from app.services import organisation
+from app.services import organisation, payment_methods
 from auth.permissions import Needs
 from schema.context import Info
 from schema.organisation import (
@@ -84,7 +84,7 @@ class Query:
         permission_classes=[Reads], description="How bills can be paid in this group."
     )
     async def payment_methods(self, info: Info) -> list[PaymentMethod]:
-        rows = await info.context.read(organisation.payment_methods, await info.context.actor())
+        rows = await info.context.read(payment_methods.of_group, await info.context.actor())
         return [PaymentMethod.of(row) for row in rows]
 
 
@@ -232,7 +232,7 @@ class Mutation:
         ],
     ) -> PaymentMethod:
         row = await info.context.run(
-            organisation.save_payment_method,
+            payment_methods.save,
             await info.context.actor(),
             code=input.code,
             name=input.name,

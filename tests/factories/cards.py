@@ -16,7 +16,7 @@ from app.models.cards import Card, ConsumptionVerification, DeductionRule, Schem
 from app.models.members import Member
 from app.models.organisation import Node, Terminal
 from app.models.sessions import PrincipalKind, Session
-from app.services import cards, members, organisation, schemes, sessions
+from app.services import cards, members, organisation, payment_methods, schemes, sessions
 from app.settings import Mode, Settings
 from auth.tokens import SigningKeys, TokenSigner
 from resolvers.root import admin_schema, member_schema
@@ -67,7 +67,7 @@ async def shop(tx: Transaction, *, now: datetime) -> Shop:
     methods = (("cash", True), ("card", True), ("voucher", False))
     await tx.insert(
         *(
-            organisation.new_payment_method(
+            payment_methods.new_method(
                 group_id=found.group.id, code=code, name=code.title(), is_net_receipt=is_net
             )
             for code, is_net in methods

@@ -22,7 +22,7 @@ from app.models.orders import Order
 from app.models.organisation import Node
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
-from app.services import audit, ledger, members, organisation, requests
+from app.services import audit, ledger, members, payment_methods, requests
 from app.services.actors import Actor
 from app.services.gift_cards import gifts, holding
 from app.services.gift_cards.holding import GiftCardNotFound
@@ -152,7 +152,7 @@ async def refund(
     claim = await requests.claim(tx, request, now=now)
     if claim.is_replay:
         return Refunded(await holding.locked(tx, gift_card_id), is_replay=True)
-    method = await organisation.payment_method(tx, group_id=actor.group_id, code=method_code)
+    method = await payment_methods.of_code(tx, group_id=actor.group_id, code=method_code)
     card = await holding.locked(tx, gift_card_id)
     paid_back = await close(
         tx, card, must_be_whole=False, cause_id=claim.answer_id, actor_kind=actor.kind,

@@ -39,6 +39,7 @@ from app.services import (
     ledger,
     members,
     organisation,
+    payment_methods,
     purchases,
     requests,
     schemes,
@@ -351,7 +352,7 @@ async def _require_fitting(
         if limit is not None and given > limit:
             raise ApprovalNeeded
     if row.amount:
-        methods = await organisation.methods(tx, [batch.payment_method_id])
+        methods = await payment_methods.by_ids(tx, [batch.payment_method_id])
         await compliance.require_room(
             tx, card=card, member=member, amount=row.amount, currency=batch.currency,
             method=methods[batch.payment_method_id], now=now,

@@ -35,6 +35,7 @@ from app.services import (
     live,
     members,
     organisation,
+    payment_methods,
     payments,
     points,
     schemes,
@@ -185,7 +186,7 @@ async def await_payment(
     """
     if (await tx.one(number_open, member_id=order.member_id) or 0) >= OPEN_ORDERS_MAX:
         raise TooManyOpenTopUps
-    method = await organisation.method_of_provider(tx, group_id=order.group_id, provider=provider)
+    method = await payment_methods.of_provider(tx, group_id=order.group_id, provider=provider)
     if method is not None and not method.can_pay_top_up:
         raise MethodCannotTopUp(method)
     # Each asks a provider a few things, whose patience is everybody's.
@@ -401,7 +402,7 @@ async def paying_method(tx: Transaction, *, group_id: UUID, code: str) -> Paymen
 
     Raises `PaymentMethodUnknown`, `MethodCannotTopUp`.
     """
-    method = await organisation.payment_method(tx, group_id=group_id, code=code)
+    method = await payment_methods.of_code(tx, group_id=group_id, code=code)
     if not method.can_pay_top_up:
         raise MethodCannotTopUp(method)
     return method

@@ -25,7 +25,7 @@ from app.services import (
     benefits,
     coupons,
     ledger,
-    organisation,
+    payment_methods,
     payments,
     requests,
     rollbacks,
@@ -195,9 +195,7 @@ async def refund(
     method_id = None
     if is_offline:
         assert wish.method_code is not None
-        method = await organisation.payment_method(
-            tx, group_id=actor.group_id, code=wish.method_code
-        )
+        method = await payment_methods.of_code(tx, group_id=actor.group_id, code=wish.method_code)
         method_id = method.id
     else:
         payment = await _way_back(tx, held.order, brought)
