@@ -20,7 +20,10 @@ from tests.factories.purchases import purchase_of, record
 from tests.factories.reading import every
 from tests.factories.staff import employee
 from tests.factories.tiers import (
+    CREATE,
+    HALF_A_YEAR,
     SET_TIER,
+    SHANGHAI_MIDNIGHT,
     at,
     changes,
     expire,
@@ -40,12 +43,6 @@ ROLL_BACK = """mutation ($input: PointsRollBackInput!) { pointsRollBack(input: $
   __typename ... on PointsRolledBack { points growth card { tier { name } } } } }"""
 LINES = """query ($id: ID!) { card(id: $id) { ledger(first: 100) { edges { node {
   id kind cause } } } } }"""
-CREATE = """mutation ($input: TierCreateInput!) { tierCreate(input: $input) {
-  __typename ... on Tier { level } } }"""
-
-HALF_A_YEAR = {"rule": "DAY_AFTER_MONTHS", "months": 6}
-SHANGHAI_MIDNIGHT = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)
-"""Half a year after the till's time, at the end of that day."""
 
 
 @pytest.fixture

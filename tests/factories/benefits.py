@@ -21,6 +21,9 @@ from tests.factories.cards import Counter, the_card
 from tests.factories.ledger import nothing_moves
 from tests.factories.reading import every
 
+Given = dict[str, Any]
+DISCOUNT: Given = {"memberDiscount": {"discountBasisPoints": 2_000}}
+DOUBLE: Given = {"pointsMultiplier": {"multiplierBasisPoints": 20_000}}
 _DETAILS = """fragment details on BenefitDetails { __typename
   ... on MarketingBenefit { campaign { name kind isRunning } }
   ... on PromotionalBenefit { campaign { name kind isRunning } }
@@ -119,6 +122,14 @@ def a_benefit(counter: Counter, details: dict[str, Any], /, **more: Any) -> dict
         "details": details,
     }
     return content | more
+
+
+def perk(discount: int = 0, times: int = 10_000, note: str | None = None) -> Given:
+    return {
+        "discountBasisPoints": discount,
+        "multiplierBasisPoints": times,
+        "note": note,
+    }
 
 
 def an_edit(made: Any, given: dict[str, Any], /, **more: Any) -> dict[str, Any]:

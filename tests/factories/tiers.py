@@ -1,15 +1,20 @@
 """Rules of tiers as they are released, the runs that follow, and what cards show of them."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from app.core.ids import parse_type_id, type_id
+from sqlmodel import col, select
+
+from app.core.db import Transaction, statement
+from app.core.ids import new_id, parse_type_id, type_id
 from app.jobs.worker import Worker
 from app.models.cards import Card
-from app.services import tiers
+from app.models.tiers import TierRun
+from app.services import members, tiers
 from tests.factories.cards import Counter, the_card
+from tests.factories.member_cards import a_card
 from tests.factories.staff import employee
 
 RELEASE = """mutation ($input: TierRulesReleaseInput!) { tierRulesRelease(input: $input) {
@@ -42,9 +47,17 @@ TIERS = """query ($id: ID!) { scheme(id: $id) {
   tiers { id name } tierRules { areComputed version } tierRun { id } } }"""
 RUN = """query ($id: ID!) { tierRun(id: $id) {
   cause state numberOfCards numberDone numberChanged finishedAt } }"""
+CREATE = """mutation ($input: TierCreateInput!) { tierCreate(input: $input) {
+  __typename ... on Tier { level } ... on TierRulesLocked { run { id state } } } }"""
+
+HALF_A_YEAR = {"rule": "DAY_AFTER_MONTHS", "months": 6}
+SHANGHAI_MIDNIGHT = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)
+"""Half a year after 1 September 2026, the time of the tests, at the end of that day."""
 
 ACCUMULATED = (("Green", 0), ("Silver", 100), ("Gold", 1_000))
 """Names of tiers and the growth they begin at, by all that was accumulated."""
+
+runs = statement(select(TierRun).order_by(col(TierRun.id)), into=TierRun)
 
 
 def a_tier(name: str, growth_from: int = 0, /, **more: Any) -> dict[str, Any]:
@@ -65,12 +78,11 @@ async def rules(till: Counter, *steps: dict[str, Any], **more: Any) -> dict[str,
 
     Steps are above Green, the tier there is; those named as one there is are that one.
     """
-    scheme_id = type_id("sch", till.shop.scheme.id)
-    scheme = await till.as_staff(TIERS, id=scheme_id)
+    scheme = await till.as_staff(TIERS, id=scheme_id(till))
     ids = {tier["name"]: tier["id"] for tier in scheme["tiers"]}
     wanted = [a_tier("Green"), *(steps or [a_tier(*step) for step in ACCUMULATED[1:]])]
     given: dict[str, Any] = {
-        "schemeId": scheme_id,
+        "schemeId": scheme_id(till),
         "expectedVersion": scheme["tierRules"]["version"],
         "growthUnit": 1_000,
         "growthRate": 10,
@@ -86,6 +98,24 @@ async def release(till: Counter, *steps: dict[str, Any], **more: Any) -> dict[st
     assert released["__typename"] == "TierRulesReleased", released
     await do_jobs(till)
     return released
+
+
+async def begun(till: Counter, *steps: dict[str, Any], **more: Any) -> UUID:
+    """A run that was begun and has done nothing yet."""
+    released = await till.as_staff(RELEASE, input=await rules(till, *steps, **more))
+    assert released["__typename"] == "TierRulesReleased", released
+    return parse_type_id("trun", released["run"]["id"])
+
+
+async def two_more_tiers(till: Counter) -> None:
+    """Silver and Gold in a scheme that only records."""
+    for name, growth_from in ACCUMULATED[1:]:
+        given = {"schemeId": scheme_id(till), "name": name, "growthFrom": growth_from}
+        assert (await till.as_staff(CREATE, input=given))["__typename"] == "Tier"
+
+
+def scheme_id(till: Counter) -> str:
+    return type_id("sch", till.shop.scheme.id)
 
 
 async def do_jobs(till: Counter) -> None:
@@ -129,7 +159,7 @@ async def progress(till: Counter, card_id: str | None = None) -> Any:
 
 async def set_tier(till: Counter, name: str | None, /, **more: Any) -> Any:
     """Write the shop's card's tier by its name; what the mutation answers."""
-    scheme = await till.as_staff(TIERS, id=type_id("sch", till.shop.scheme.id))
+    scheme = await till.as_staff(TIERS, id=scheme_id(till))
     ids = {tier["name"]: tier["id"] for tier in scheme["tiers"]}
     who = more.pop("who", None)
     given = {"cardId": till.card_id, "tierId": ids[name] if name else None, "reason": "A promise"}
@@ -137,7 +167,7 @@ async def set_tier(till: Counter, name: str | None, /, **more: Any) -> Any:
 
 
 async def tier_id(till: Counter, name: str) -> UUID:
-    scheme = await till.as_staff(TIERS, id=type_id("sch", till.shop.scheme.id))
+    scheme = await till.as_staff(TIERS, id=scheme_id(till))
     return next(
         parse_type_id("tier", tier["id"]) for tier in scheme["tiers"] if tier["name"] == name
     )
@@ -157,3 +187,24 @@ async def at(till: Counter, moment: datetime) -> Counter:
 
 async def later(till: Counter, **duration: float) -> Counter:
     return await at(till, till.now + timedelta(**duration))
+
+
+async def more_cards(till: Counter, growth: list[int]) -> list[str]:
+    """Cards of others, with so much growth each; their ids in the order they were opened."""
+    return [await till.database.run(card_with, till, amount) for amount in growth]
+
+
+async def card_with(tx: Transaction, till: Counter, growth: int) -> str:
+    member = await members.create(tx, group_id=till.shop.places.group.id, name=None, now=till.now)
+    card = await a_card(tx, member_id=member.id, scheme=till.shop.scheme, now=till.now)
+    if growth:
+        await earn(tx, till, card, growth)
+    return type_id("card", card.id)
+
+
+async def earn(tx: Transaction, till: Counter, card: Card, amount: int) -> None:
+    await tiers.earn_growth(
+        tx, card=card, scheme=till.shop.scheme, amount=amount, cause_kind="test",
+        cause_id=new_id(), actor_kind=till.shop.owner.actor.kind, actor_id=None, store_id=None,
+        occurred_at=till.now, now=till.now,
+    )  # fmt: skip

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.gateways.http import create_http
+from app.gateways.payments.stripe import Stripe
 from app.gateways.payments.wechat_pay import WeChatPay
 from app.gateways.payments.wechat_pay_keys import WeChatPayConfig
 from app.gateways.sandbox import (
@@ -26,10 +27,12 @@ from app.gateways.sandbox import (
     Person,
     SandboxState,
     StaffLogin,
+    StripeAccount,
     WeChatAccount,
     create_sandbox,
 )
-from app.gateways.sandbox.adapters import wechat_pay_config
+from app.gateways.sandbox.adapters import stripe_config, wechat_pay_config
+from app.gateways.wechat_tokens import MemoryTokenStore
 
 MINI_PROGRAM, OFFICIAL_ACCOUNT = "wx0000000000000001", "wx0000000000000002"
 REDIRECT_URI = "https://regulars.example/auth/callback?from=h5"
@@ -152,6 +155,24 @@ def merchant(state: SandboxState, receiver: Receiver) -> WeChatPayConfig:
 @pytest.fixture
 def wechat_pay(merchant: WeChatPayConfig, http: httpx2.AsyncClient, clock: Clock) -> WeChatPay:
     return WeChatPay(merchant, http, clock=clock)
+
+
+@pytest.fixture
+def stripe_sessions(clock: Clock) -> MemoryTokenStore:
+    return MemoryTokenStore(clock.seconds)
+
+
+@pytest.fixture
+def stripe_gateway(
+    state: SandboxState,
+    receiver: Receiver,
+    http: httpx2.AsyncClient,
+    stripe_sessions: MemoryTokenStore,
+    clock: Clock,
+) -> Stripe:
+    state.stripe = StripeAccount("sk_test_1", "whsec_1", receiver.url)
+    receiver.status = 200
+    return Stripe(stripe_config(state), http, stripe_sessions, clock=clock)
 
 
 @pytest.fixture
