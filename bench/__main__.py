@@ -12,6 +12,7 @@ from bench import databases, micro, report
 from bench.batches import Worked, work
 from bench.measure import Filled, Growth, Measured, Plan, growth, measure
 from bench.people import draw
+from bench.rush import Rushed, rush
 from bench.servers import BenchFailed
 
 README = Path(__file__).parent / "README.md"
@@ -34,6 +35,7 @@ def main() -> None:
     results: list[Measured] = []
     growths: list[Growth] = []
     batches: list[Worked] = []
+    rushes: list[Rushed] = []
     try:
         for engine in engines:
             with ExitStack() as stack:
@@ -44,16 +46,18 @@ def main() -> None:
                 results += [_measured(each, plan, in_detail=options.detail) for each in filled]
                 if len(filled) > 1:
                     growths.append(growth(filled[0], filled[-1], plan))
-                # Last, since it changes what it works on.
+                # Last, since they change what they work on.
                 last = filled[-1]
                 print(f"{engine}, {last.members:,} members: batches …", flush=True)
                 batches.append(work(engine, last.url, last.members))
+                print(f"{engine}, {last.members:,} members: a rush …", flush=True)
+                rushes.append(rush(engine, last.url, last.members, rounds=plan.rounds))
     except BenchFailed as failed:
         sys.exit(f"bench: {failed}")
-    table = report.table(results, growths, batches)
+    table = report.table(results, growths, batches, rushes)
     print(table)
     if options.write:
-        README.write_text(report.readme(table, results, growths, batches, plan))
+        README.write_text(report.readme(table, results, growths, batches, rushes, plan))
 
 
 def _filled(engine: str, url: str, members: int) -> Filled:

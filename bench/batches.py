@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
+from uuid import UUID
 
 from sqlalchemy import bindparam, literal_column
 from sqlmodel import col, func, select, update
@@ -68,9 +69,9 @@ some_cards = statement(
     .limit(bindparam("most")),
     into=Card,
 )
-cash_accounts = statement(
+account_of = statement(
     select(Account).where(
-        col(Account.card_id) == bindparam("card_id"), col(Account.kind) == AccountKind.CASH
+        col(Account.card_id) == bindparam("card_id"), col(Account.kind) == bindparam("kind")
     ),
     into=Account,
 )
@@ -190,18 +191,19 @@ async def _prepare_cards(
 ) -> tuple[list[Card], Terminal]:
     cards = await tx.all(some_cards, scheme_id=scheme.id, now=now, most=PAYING_CARDS)
     for card in cards:
-        await _pay_in(tx, card, now)
+        await pay_in(tx, card, AccountKind.CASH, now)
     terminal = await tx.one(any_terminal, group_id=scheme.group_id)
     assert terminal is not None
     return cards, terminal
 
 
-async def _pay_in(tx: Transaction, card: Card, now: datetime) -> None:
-    account = await tx.one(cash_accounts, card_id=card.id)
+async def pay_in(tx: Transaction, card: Card, kind: AccountKind, now: datetime) -> UUID:
+    """Give a card more of one kind of value than any measurement takes; into which account."""
+    account = await tx.one(account_of, card_id=card.id, kind=kind)
     assert account is not None
     header = ledger.Header.of(
         card,
-        kind=PostingKind.TOP_UP,
+        kind=PostingKind.ADJUST,
         cause_kind="bench",
         cause_id=new_id(),
         actor_kind=PrincipalKind.SYSTEM,
@@ -209,8 +211,9 @@ async def _pay_in(tx: Transaction, card: Card, now: datetime) -> None:
     )
     sheet = await ledger.Sheet.open(tx, header, [account.id])
     sheet.put(account.id, PAID_IN)
-    sheet.against(SystemAccount.PAYMENTS_RECEIVED, -PAID_IN, account.unit)
+    sheet.against(SystemAccount.ADJUSTMENTS, -PAID_IN, account.unit)
     await sheet.close()
+    return account.id
 
 
 async def _count(tx: Transaction) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from bench.batches import Worked
 from bench.load import Sample
 from bench.measure import HOME_CLIENTS, Growth, Measured, Plan
+from bench.rush import BUYERS, CLIENTS, PIECES, Rate, Rushed
 
 HOME_GOAL, HOME_FLOOR = 1.0, 0.9
 ONE_STATEMENT_GOAL = 1.5
@@ -13,14 +14,17 @@ SPREAD_GOAL = 2.5
 MEMORY_GOAL_MB = 120
 GROWTH_GOAL = 1.1
 CARDS_GOAL = 20_000
+RUSH_GOALS = {"sqlite": 25, "postgresql": 10}
 ENGINE_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
-def table(results: list[Measured], growths: list[Growth], batches: list[Worked]) -> str:
+def table(
+    results: list[Measured], growths: list[Growth], batches: list[Worked], rushes: list[Rushed]
+) -> str:
     parts = [_homes(results), _purchases(results), _memory(results)]
     if growths:
         parts.append(_growth(growths))
-    parts.append(_batches(batches))
+    parts += [_batches(batches), _rushes(rushes)]
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
@@ -29,9 +33,10 @@ def readme(
     results: list[Measured],
     growths: list[Growth],
     batches: list[Worked],
+    rushes: list[Rushed],
     plan: Plan,
 ) -> str:
-    verdicts = "\n".join(f"- {line}" for line in _verdicts(results, growths, batches))
+    verdicts = "\n".join(f"- {line}" for line in _verdicts(results, growths, batches, rushes))
     statements = _statements(results)
     return f"""# Measurements
 
@@ -68,6 +73,15 @@ the load generator beside the server.
 - **Without HTTP** (`bench/batches.py`): the services on the largest database, as jobs and tills
   call them. Lots expire in batches of a handful of statements; a release recomputes every card of
   the larger scheme; bills are paid on 200 cards.
+- **Points mall** (`bench/rush.py`): {BUYERS:,} members, {CLIENTS} at once, ask for one of {PIECES}
+  pieces to be fetched at a store; a run in which not exactly {PIECES} get one fails. The product is
+  its service, without HTTP: whose session it is, the request key, the member's limit, the scope,
+  the ledger, the pick-up code. Beside it, in turn and on the same tables with their indexes, each
+  round with a new item, the plain way by hand on the driver: `SELECT stock … FOR UPDATE` and,
+  while there is stock, an UPDATE of it, an UPDATE of the balance and an INSERT of the order, with
+  none of the rest: on {CLIENTS} asyncpg connections; on SQLite, which has no FOR UPDATE, in
+  `BEGIN IMMEDIATE` with a commit each, one after the other on one connection. Answers are counted
+  over all who asked, sold out or not; orders until the last piece is gone.
 - **Growth**: a server on each of the two databases, sent the same in turn; purchases by 8 clients.
 """
 
@@ -142,8 +156,28 @@ def _batches(batches: list[Worked]) -> Iterator[str]:
         )
 
 
+def _rushes(rushes: list[Rushed]) -> Iterator[str]:
+    yield (
+        "| points mall, sold out at once | members | asked | placed | answers/s | orders/s "
+        "| raw answers/s | raw orders/s | **answers ÷ raw** |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for each in rushes:
+        yield (
+            f"| {ENGINE_NAMES[each.engine]} | {each.members:,} | {each.asked:,} | {PIECES} "
+            f"| {_answers_and_orders(each.product)} | {_answers_and_orders(each.raw)} "
+            f"| **{each.ratio:.2f}** |"
+        )
+
+
+def _answers_and_orders(rates: list[Rate]) -> str:
+    answers = statistics.median(each.answers for each in rates)
+    orders = statistics.median(each.orders for each in rates)
+    return f"{answers:,.0f} | {orders:,.0f}"
+
+
 def _verdicts(
-    results: list[Measured], growths: list[Growth], batches: list[Worked]
+    results: list[Measured], growths: list[Growth], batches: list[Worked], rushes: list[Rushed]
 ) -> Iterator[str]:
     for each in results:
         where = f"{ENGINE_NAMES[each.engine]}, {each.members:,} members"
@@ -172,6 +206,12 @@ def _verdicts(
                 f"PostgreSQL: {worked.cards_per_second:,.0f} cards a second recomputed by a "
                 f"release, goal ≥ {CARDS_GOAL:,}: {_met(worked.cards_per_second >= CARDS_GOAL)}"
             )
+    for rushed in rushes:
+        goal = RUSH_GOALS[rushed.engine]
+        yield (
+            f"{ENGINE_NAMES[rushed.engine]}: {rushed.asked:,} buyers for {PIECES} pieces, exact; "
+            f"answers ÷ raw {rushed.ratio:.2f}, goal ≥ {goal}: {_met(rushed.ratio >= goal)}"
+        )
     yield (
         f"one statement for the whole operation on PostgreSQL, goal ≥ {ONE_STATEMENT_GOAL}: "
         "not built"
