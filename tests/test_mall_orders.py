@@ -203,6 +203,8 @@ async def test_what_cannot_be_redeemed_is_refused_and_nothing_moves(
     async with mall_stays(database):
         refused = await order(till, cup)
         assert (refusal(refused), refused["status"]) == ("CardNotUsable", "LOST")
+        # What is sold out is so for everybody, whatever their card.
+        assert refusal(await order(till, gone)) == "MallItemSoldOut"
 
 
 async def test_coupons_are_there_at_once(till: Counter, database: Database) -> None:

@@ -203,27 +203,36 @@ async def seen(
     return Offered(item, obstacle, left.get(item.id))
 
 
+async def require_left(
+    tx: Transaction, *, group_id: UUID, item_id: UUID, quantity: int
+) -> MallItem:
+    """A listed item of the group, of which so many pieces seem to be left (MAL-2).
+
+    A look that holds nothing: `require_offered` judges what it found, `take_stock` has the last
+    word. Raises `MallItemNotFound`, `MallItemUnlisted`, `MallItemSoldOut`.
+    """
+    item = await item_of_group(tx, group_id=group_id, item_id=item_id)
+    if not item.is_listed:
+        raise MallItemUnlisted
+    if item.stock_left is not None and item.stock_left < quantity:
+        raise MallItemSoldOut(item.stock_left)
+    return item
+
+
 async def require_offered(
     tx: Transaction,
     *,
-    item_id: UUID,
+    item: MallItem,
     quantity: int,
     member: Member,
     card: Card,
     store: Node | None,
     now: datetime,
-) -> MallItem:
-    """An item of which this member, who is locked, can redeem so many pieces now (MAL-1).
+) -> None:
+    """That this member, who is locked, can redeem so many pieces of the item now (MAL-1).
 
-    `take_stock` takes them. Raises `MallItemNotFound`, `MallItemUnlisted`, `NotAvailable`,
-    `MallItemLimitReached`, `MallItemSoldOut`.
+    Raises `NotAvailable`, `MallItemLimitReached`.
     """
-    item = await item_of_group(tx, group_id=card.group_id, item_id=item_id)
-    if not item.is_listed:
-        raise MallItemUnlisted
-    # Said before anything is locked: of a thousand who come for a hundred, most hear just this.
-    if item.stock_left is not None and item.stock_left < quantity:
-        raise MallItemSoldOut(item.stock_left)
     loaded = await scopes.load(tx, [item.scope_id])
     there = await scopes.circumstances(tx, channel=Channel.ONLINE, store=store, card=card, now=now)
     obstacle = scopes.obstacle(loaded[item.scope_id], there)
@@ -233,7 +242,6 @@ async def require_offered(
     if left is not None and left < quantity:
         assert item.limit_per_member is not None
         raise MallItemLimitReached(limit=item.limit_per_member, left=left)
-    return item
 
 
 async def take_stock(tx: Transaction, item_id: UUID, pieces: int) -> bool:
