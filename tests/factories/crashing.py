@@ -22,6 +22,7 @@ from tests.test_cli import environment, free_port
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
+ASKED_AT = {PrincipalKind.STAFF: "/admin/graphql", PrincipalKind.MEMBER: "/graphql"}
 
 
 class Unanswered(Exception):
@@ -35,6 +36,8 @@ class Operation:
     name: str
     document: str
     input: dict[str, Any]
+    by: PrincipalKind = PrincipalKind.STAFF
+    """Who asks, and with that which schema."""
 
 
 @dataclass
@@ -105,24 +108,18 @@ class Mortal:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Callable[[Operation], Any]]:
-        """Somebody at the back office: sends an operation, gets its data."""
-        owner = self.till.shop.owner
-        signed = await self.till.signer.sign(
-            kind=PrincipalKind.STAFF,
-            principal_id=owner.staff.id,
-            group_id=self.till.shop.places.group.id,
-            session_id=owner.session_id,
-            now=datetime.now(UTC),
-        )
-        headers = {"Authorization": f"Bearer {signed.text}"}
+        """The till's owner and its member: sends what either asks, gets its data."""
+        headers = {kind: {"Authorization": await self._token(kind)} for kind in ASKED_AT}
         async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, headers=headers, timeout=20
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=20
         ) as http:
 
             async def ask(operation: Operation) -> Any:
                 body = {"query": operation.document, "variables": {"input": operation.input}}
                 try:
-                    answer = await http.post("/admin/graphql", json=body)
+                    answer = await http.post(
+                        ASKED_AT[operation.by], json=body, headers=headers[operation.by]
+                    )
                 except httpx2.TransportError as error:
                     raise Unanswered from error
                 if answer.status_code >= 500:
@@ -133,6 +130,21 @@ class Mortal:
                 return data
 
             yield ask
+
+    async def _token(self, kind: PrincipalKind) -> str:
+        shop = self.till.shop
+        of_staff = (shop.owner.staff.id, shop.owner.session_id)
+        # The session of a member of these tests has the member's own id.
+        of_member = (shop.member.id, shop.member.id)
+        principal_id, session_id = of_staff if kind is PrincipalKind.STAFF else of_member
+        signed = await self.till.signer.sign(
+            kind=kind,
+            principal_id=principal_id,
+            group_id=shop.places.group.id,
+            session_id=session_id,
+            now=datetime.now(UTC),
+        )
+        return f"Bearer {signed.text}"
 
 
 @dataclass
