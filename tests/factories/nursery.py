@@ -24,8 +24,10 @@ def main() -> None:
                 cli.main()
                 os._exit(0)
         else:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            if child:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                child = 0
             print("gone", flush=True)  # noqa: T201  # the answer
 
 
