@@ -88,14 +88,7 @@ active_rules = statement(
     into=BehaviourRule,
 )
 # Of records that were merged into the member's too.
-_of_member = col(MemberEvent.member_id).in_(
-    select(Member.id).where(
-        or_(
-            col(Member.id) == bindparam("member_id"),
-            col(Member.merged_into_id) == bindparam("member_id"),
-        )
-    )
-)
+_of_member = col(MemberEvent.member_id).in_(members.own_records)
 same_event = statement(
     select(MemberEvent)
     .where(

@@ -28,7 +28,7 @@ from app.models.cards import Card, Scheme
 from app.models.ledger import Account, AccountKind, Entry, Posting, PostingKind
 from app.models.members import Member
 from app.models.staff import Permission
-from app.services import audit, jobs, organisation, schemes
+from app.services import audit, jobs, members, organisation, schemes
 from app.services.actors import Actor
 from app.services.points.expiring import zone_of
 
@@ -52,18 +52,12 @@ Names and card numbers are masked; please look into them in the back office.
 """
 TAKES_BACK = (PostingKind.EARN_REVERSAL, PostingKind.ROLL_BACK)
 
-_of_member = select(Member.id).where(
-    or_(
-        col(Member.id) == bindparam("member_id"),
-        col(Member.merged_into_id) == bindparam("member_id"),
-    )
-)
 _is_open = col(PointsCase.cleared_at).is_(None)
 # Those of records that were merged into the member's too.
 open_case = statement(
     select(PointsCase.id)
     .where(
-        col(PointsCase.member_id).in_(_of_member),
+        col(PointsCase.member_id).in_(members.own_records),
         col(PointsCase.scheme_id) == bindparam("scheme_id"),
         _is_open,
     )

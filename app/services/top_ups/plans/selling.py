@@ -15,7 +15,7 @@ from app.models.members import Member
 from app.models.organisation import Node
 from app.models.scopes import Channel
 from app.models.top_ups import PlanState, TopUpOrder, TopUpPlan, TopUpPlanKind, TopUpState
-from app.services import purchases, schemes, scopes
+from app.services import members, purchases, schemes, scopes
 from app.services.scopes import Circumstances, LoadedScope, NotAvailable, Obstacle, ObstacleReason
 from app.services.top_ups import rules
 from app.services.top_ups.plans.editing import TopUpPlanNotFound, lock_plan, plan_of_group
@@ -48,19 +48,12 @@ def _on_sale(*conditions: Any) -> Statement[TopUpPlan]:
 plans_on_sale = _on_sale()
 # At a till the plans of other stores, of which there may be thousands, are not even looked at.
 plans_on_sale_at_store = _on_sale(any_of(col(TopUpPlan.perspective_id), "perspective_ids"))
-# A merged record's orders are the survivor's past as well.
-_own_ids = select(Member.id).where(
-    or_(
-        col(Member.id) == bindparam("member_id"),
-        col(Member.merged_into_id) == bindparam("member_id"),
-    )
-)
 # One that waits to be paid counts too: of several begun at once only one is the first. So does one
 # that was given back: its extras were had.
 earlier_order = statement(
     select(TopUpOrder.id)
     .where(
-        col(TopUpOrder.member_id).in_(_own_ids),
+        col(TopUpOrder.member_id).in_(members.own_records),
         col(TopUpOrder.state) != TopUpState.CANCELLED,
     )
     .limit(1),
@@ -76,7 +69,7 @@ class PlanCount(NamedTuple):
 orders_by_plan = statement(
     select(col(TopUpOrder.plan_id).label("plan_id"), func.count().label("number"))
     .where(
-        col(TopUpOrder.member_id).in_(_own_ids),
+        col(TopUpOrder.member_id).in_(members.own_records),
         any_of(col(TopUpOrder.plan_id), "plan_ids"),
         or_(
             col(TopUpOrder.state) == TopUpState.PENDING,
