@@ -41,7 +41,7 @@ STATEMENTS: tuple[Statement[Any], ...] = (
     cards.cards_of_signed_in,
     schemes.tiers_by_id,
     accounts.accounts_by_card,
-    accounts.LINES[False, False],
+    accounts.lines.pages[False, False, False],
 )
 
 Rows = Sequence[Sequence[Any]]

@@ -120,7 +120,7 @@ class LedgerLineConnection(Connection[LedgerLine]):
         description="How many of them the asker may see in all. Counted only when asked for."
     )
     async def total_count(self, info: Info) -> int:
-        return await info.context.read(ledger.number_of_lines, **self.history._asdict())
+        return await info.context.read(ledger.lines.number, **self.history._asdict())
 
 
 @strawberry.type(description="The card would hold, or owe, more than can be counted.")

@@ -370,7 +370,7 @@ class Loaders:
         return [found[i] for i in ids]
 
     async def _top_ups(self, pages: list[HistoryPage]) -> list[list[TopUpOrder]]:
-        return await self.database.read(_each_page, listing.of_card, pages)
+        return await self.database.read(_each_page, listing.history.page, pages)
 
     async def _top_up_payments(self, order_ids: list[UUID]) -> list[ProviderPayment | None]:
         found = await self.database.read(payments.by_order, PaymentPurpose.TOP_UP, order_ids)
@@ -440,10 +440,10 @@ class Loaders:
         return [found[i] for i in card_ids]
 
     async def _ledger_lines(self, pages: list[HistoryPage]) -> list[list[Line]]:
-        return await self.database.read(_each_page, ledger.lines_of_card, pages)
+        return await self.database.read(_each_page, ledger.lines.page, pages)
 
     async def _purchases(self, pages: list[HistoryPage]) -> list[list[Purchase]]:
-        return await self.database.read(_each_page, purchases.of_card, pages)
+        return await self.database.read(_each_page, purchases.history.page, pages)
 
     async def _purchase_lines(self, purchase_ids: list[UUID]) -> list[list[PurchaseLine]]:
         found = await self.database.read(purchases.lines_by_purchase, purchase_ids)
@@ -458,7 +458,7 @@ class Loaders:
         return [found[i] for i in purchase_ids]
 
     async def _spendings(self, pages: list[HistoryPage]) -> list[list[Spending]]:
-        return await self.database.read(_each_page, spendings.of_card, pages)
+        return await self.database.read(_each_page, spendings.history.page, pages)
 
     async def _spending_refunds(self, spending_ids: list[UUID]) -> list[list[SpendingRefund]]:
         found = await self.database.read(spendings.refunds_by_spending, spending_ids)

@@ -162,7 +162,7 @@ class PurchaseConnection(Connection[Purchase]):
         description="How many of them the asker may see in all. Counted only when asked for."
     )
     async def total_count(self, info: Info) -> int:
-        return await info.context.read(purchases.number_of_card, **self.history._asdict())
+        return await info.context.read(purchases.history.number, **self.history._asdict())
 
 
 def purchase_id_of(purchase_id: UUID) -> strawberry.ID:

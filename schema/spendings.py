@@ -146,7 +146,7 @@ class SpendingConnection(Connection[Spending]):
         description="How many of them the asker may see in all. Counted only when asked for."
     )
     async def total_count(self, info: Info) -> int:
-        return await info.context.read(spendings.number_of_card, **self.history._asdict())
+        return await info.context.read(spendings.history.number, **self.history._asdict())
 
 
 @strawberry.type

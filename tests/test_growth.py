@@ -68,7 +68,7 @@ async def test_points_and_growth_of_a_purchase_are_one_posting(till: Counter) ->
     for ask in (till.as_member, till.as_staff):
         assert (await ask(GROWTH, id=purchase_id))["growthEarned"] == 20
     lines = await till.database.read(
-        ledger.lines_of_card, card_id=till.shop.card.id, has_absorbed=False, before=None, limit=9
+        ledger.lines.page, card_id=till.shop.card.id, has_absorbed=False, before=None, limit=9
     )
     kinds = {(line.account_kind, line.amount, line.posting_kind) for line in lines}
     assert kinds == {

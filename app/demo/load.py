@@ -155,7 +155,7 @@ async def _lately(tx: Transaction, world: World, pictures: Mapping[str, UUID]) -
     now = world.now - timedelta(hours=3)
     support = _actor(world, "support")
     for card_id in await _cards(tx, world, "wang-haoran"):
-        for bought in await purchases.of_card(tx, card_id=card_id, before=None, limit=1):
+        for bought in await purchases.history.page(tx, card_id=card_id, before=None, limit=1):
             await purchases.refund(
                 tx, support, purchase_id=bought.id,
                 amount=Money(bought.total_amount // 2, CURRENCY),

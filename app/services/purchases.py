@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -33,7 +32,6 @@ from app.services import (
     tiers,
 )
 from app.services.actors import Actor
-from app.services.ledger.accounts import own_and_absorbed
 
 PAYMENTS_MAX = 20
 LINES_MAX = 200
@@ -63,32 +61,7 @@ by_order_number = statement(
     ),
     into=Purchase,
 )
-_newest = select(Purchase).order_by(col(Purchase.id).desc()).limit(bindparam("limit"))
-_count = select(func.count()).select_from(Purchase)
-_earlier = col(Purchase.id) < bindparam("before")
-
-
-def _of_card(has_absorbed: bool, is_scoped: bool) -> list[Any]:
-    """Which purchases are the card's, as far as the asker may see them."""
-    of_card: Any = col(Purchase.card_id) == bindparam("card_id")
-    if has_absorbed:
-        of_card = col(Purchase.card_id).in_(own_and_absorbed)
-    return [of_card, organisation.lies_under(col(Purchase.store_id))] if is_scoped else [of_card]
-
-
-PAGES = {
-    # (the card absorbed others, the asker sees a part, a cursor was given)
-    (has_absorbed, is_scoped, has_cursor): statement(
-        _newest.where(*_of_card(has_absorbed, is_scoped), *([_earlier] if has_cursor else [])),
-        into=Purchase,
-    )
-    for has_absorbed, is_scoped, has_cursor in product((False, True), repeat=3)
-}
-COUNTS = {
-    # (the card absorbed others, the asker sees a part)
-    (has_absorbed, is_scoped): statement(_count.where(*_of_card(has_absorbed, is_scoped)), into=int)
-    for has_absorbed, is_scoped in product((False, True), repeat=2)
-}
+history = ledger.CardHistory.of(Purchase)
 
 
 class Paid(NamedTuple):
@@ -476,36 +449,6 @@ async def told(tx: Transaction, *, purchase_id: UUID) -> Purchase:
     purchase = await tx.one(by_id, purchase_id=purchase_id)
     assert purchase is not None
     return purchase
-
-
-async def of_card(
-    tx: Transaction,
-    *,
-    card_id: UUID,
-    has_absorbed: bool = True,
-    before: UUID | None,
-    limit: int,
-    scope: ledger.Scope | None = None,
-) -> list[Purchase]:
-    """A card's purchases, newest first, those of cards it absorbed included.
-
-    `scope` is what the asker may see of them, None for the card's holder, who sees all.
-    """
-    cursor = {} if before is None else {"before": before}
-    page = PAGES[has_absorbed, scope is not None, before is not None]
-    return await tx.all(page, card_id=card_id, limit=limit, **cursor, **_values(scope))
-
-
-async def number_of_card(
-    tx: Transaction, *, card_id: UUID, has_absorbed: bool, scope: ledger.Scope | None = None
-) -> int:
-    """How many purchases `of_card` would list in all."""
-    count = COUNTS[has_absorbed, scope is not None]
-    return await tx.one(count, card_id=card_id, **_values(scope)) or 0
-
-
-def _values(scope: ledger.Scope | None) -> dict[str, Any]:
-    return {} if scope is None else {"node_ids": scope.node_ids}
 
 
 async def payments_by_purchase(tx: Transaction, purchase_ids: list[UUID]) -> dict[UUID, list[Paid]]:

@@ -149,7 +149,7 @@ class TopUpConnection(Connection[TopUp]):
         found = await info.context.loaders.top_ups.load(page)
 
         async def count() -> int:
-            return await info.context.read(listing.number_of_card, **history._asdict())
+            return await info.context.read(listing.history.number, **history._asdict())
 
         return cls.of(found, first, TopUp.of, count=count)
 

@@ -35,7 +35,7 @@ from app.services.benefits.details import (
 )
 from app.services.benefits.granting import by_ids
 from app.services.benefits.terms import Terms
-from app.services.ledger.accounts import own_and_absorbed
+from app.services.ledger.histories import own_and_absorbed
 from app.services.scopes import Circumstances, ObstacleReason
 
 ACTIVE_MAX = 500

@@ -16,7 +16,7 @@ from app.services.benefits import terms
 from app.services.benefits.bills import Bill, BillLine
 from app.services.benefits.details import perk_for
 from app.services.benefits.holding import ACTIVE_MAX, Held, grants_of_card, holding
-from app.services.ledger.accounts import own_and_absorbed
+from app.services.ledger.histories import own_and_absorbed
 
 _active = (
     select(Benefit.id)

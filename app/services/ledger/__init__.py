@@ -9,17 +9,15 @@ from app.services.ledger.accounts import (
     GROWTH,
     POINTS,
     Line,
-    Scope,
     accounts_of_cards,
     accounts_of_gift_cards,
-    lines_of_card,
-    number_of_lines,
+    lines,
     open_accounts,
     open_gift_card_accounts,
-    own_and_absorbed,
 )
 from app.services.ledger.checking import Fault, check
 from app.services.ledger.expiring import expire_due
+from app.services.ledger.histories import CardHistory, Scope, own_and_absorbed
 from app.services.ledger.reversals import (
     Against,
     Part,
@@ -39,6 +37,7 @@ __all__ = [
     "POINTS",
     "Against",
     "BalanceTooLarge",
+    "CardHistory",
     "Fault",
     "Header",
     "Line",
@@ -51,8 +50,7 @@ __all__ = [
     "check",
     "expire_due",
     "give_back",
-    "lines_of_card",
-    "number_of_lines",
+    "lines",
     "open_accounts",
     "open_gift_card_accounts",
     "own_and_absorbed",

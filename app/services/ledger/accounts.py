@@ -2,21 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import product
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, and_, bindparam, or_
 from sqlmodel import col, func, select
 
-from app.core.db import Statement, Transaction, any_of, light, statement
+from app.core.db import Transaction, any_of, light, statement
 from app.models.cards import Card
 from app.models.gift_cards import GiftCard
 from app.models.ledger import Account, AccountKind, Entry, Posting, PostingKind
-from app.models.organisation import Node
-from app.models.staff import Permission
-from app.services import organisation
-from app.services.actors import Actor
+from app.services.ledger.histories import CardHistory
 
 POINTS = "POINTS"
 GROWTH = "GROWTH"
@@ -60,75 +55,15 @@ _line = (
     )  # type: ignore[call-overload]  # SQLModel types up to four columns
     .join(Posting, col(Posting.id) == col(Entry.posting_id))
     .join(Account, col(Account.id) == col(Entry.account_id))
-    .order_by(col(Entry.id).desc())
-    .limit(bindparam("limit"))
 )
-_earlier = col(Entry.id) < bindparam("before")
-
-
-class Scope(NamedTuple):
-    """How much of a card's history somebody may see who is not its holder (ORG-1)."""
-
-    node_ids: tuple[UUID, ...]
-    """What happened at stores at or below these."""
-    sees_storeless: bool = False
-    """What happened at no store: merges, expiries, what came online."""
-
-    @classmethod
-    def of(cls, actor: Actor, perspective: Node) -> Self:
-        """What an actor may see of a card whose scheme was made under this perspective.
-
-        Raises `Forbidden` where that can be nothing.
-        """
-        if not actor.has(Permission.CARDS_READ):
-            actor.require_any(Permission.PURCHASES_READ)
-        node_ids = tuple(actor.nodes_with(Permission.PURCHASES_READ))
-        return cls(node_ids, actor.may(Permission.CARDS_READ, perspective))
-
-
-own_and_absorbed = select(Card.id).where(
-    or_(
-        col(Card.id) == bindparam("card_id"),
-        col(Card.merged_into_id) == bindparam("card_id"),
-    )
+lines = CardHistory(
+    _line,
+    select(func.count()).select_from(Entry).join(Posting, col(Posting.id) == col(Entry.posting_id)),
+    key=Entry.id,
+    card_id=Entry.card_id,
+    store_id=Posting.store_id,
+    into=Line,
 )
-"""The card and those that were merged into it."""
-
-
-def _of_card(has_absorbed: bool, is_scoped: bool) -> list[Any]:
-    """Which entries are the card's, as far as the asker may see them."""
-    of_card: Any = col(Entry.card_id) == bindparam("card_id")
-    if has_absorbed:
-        # Only cards that absorbed others ask for theirs: a plain = reads in the index's order.
-        of_card = col(Entry.card_id).in_(own_and_absorbed)
-    if not is_scoped:
-        return [of_card]
-    sees_storeless = bindparam("sees_storeless", type_=Boolean())
-    at_no_store = and_(sees_storeless, col(Posting.store_id).is_(None))
-    return [of_card, or_(at_no_store, organisation.lies_under(col(Posting.store_id)))]
-
-
-def _lines(is_scoped: bool) -> dict[tuple[bool, bool], Statement[Line]]:
-    """By whether the card absorbed others and whether a cursor was given."""
-    return {
-        (has_absorbed, has_cursor): statement(
-            _line.where(*_of_card(has_absorbed, is_scoped), *([_earlier] if has_cursor else [])),
-            into=Line,
-        )
-        for has_absorbed, has_cursor in product((False, True), repeat=2)
-    }
-
-
-LINES = _lines(is_scoped=False)
-LINES_IN_SCOPE = _lines(is_scoped=True)
-_count = (
-    select(func.count()).select_from(Entry).join(Posting, col(Posting.id) == col(Entry.posting_id))
-)
-COUNTS = {
-    # (the card absorbed others, the asker sees a part)
-    (has_absorbed, is_scoped): statement(_count.where(*_of_card(has_absorbed, is_scoped)), into=int)
-    for has_absorbed, is_scoped in product((False, True), repeat=2)
-}
 
 
 async def open_accounts(tx: Transaction, card: Card, *, currency: str) -> None:
@@ -161,33 +96,3 @@ async def accounts_of_gift_cards(tx: Transaction, gift_card_ids: list[UUID]) -> 
 
 async def accounts_of_cards(tx: Transaction, card_ids: list[UUID]) -> list[Account]:
     return await tx.all(accounts_by_card, card_ids=card_ids)
-
-
-async def lines_of_card(
-    tx: Transaction,
-    *,
-    card_id: UUID,
-    has_absorbed: bool,
-    before: UUID | None,
-    limit: int,
-    scope: Scope | None = None,
-) -> list[Line]:
-    """The card's movements, newest first, those of cards it absorbed too; ids sort by time.
-
-    `scope` is what the asker may see of them, None for the card's holder, who sees all.
-    """
-    lines = (LINES if scope is None else LINES_IN_SCOPE)[has_absorbed, before is not None]
-    cursor = {} if before is None else {"before": before}
-    return await tx.all(lines, card_id=card_id, limit=limit, **cursor, **_values(scope))
-
-
-async def number_of_lines(
-    tx: Transaction, *, card_id: UUID, has_absorbed: bool, scope: Scope | None = None
-) -> int:
-    """How many movements `lines_of_card` would list in all."""
-    count = COUNTS[has_absorbed, scope is not None]
-    return await tx.one(count, card_id=card_id, **_values(scope)) or 0
-
-
-def _values(scope: Scope | None) -> dict[str, Any]:
-    return {} if scope is None else scope._asdict()

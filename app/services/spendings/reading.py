@@ -1,11 +1,10 @@
 """Spendings as those concerned read them, and one held for those who change it."""
 
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 
 from app.core.db import Transaction, any_of, statement
 from app.core.errors import DomainError
@@ -29,32 +28,7 @@ refunds_of = statement(
     .order_by(col(SpendingRefund.id)),
     into=SpendingRefund,
 )
-_newest = select(Spending).order_by(col(Spending.id).desc()).limit(bindparam("limit"))
-_count = select(func.count()).select_from(Spending)
-_earlier = col(Spending.id) < bindparam("before")
-
-
-def _of_card(has_absorbed: bool, is_scoped: bool) -> list[Any]:
-    """Which spendings are the card's, as far as the asker may see them."""
-    of_card: Any = col(Spending.card_id) == bindparam("card_id")
-    if has_absorbed:
-        of_card = col(Spending.card_id).in_(ledger.own_and_absorbed)
-    return [of_card, organisation.lies_under(col(Spending.store_id))] if is_scoped else [of_card]
-
-
-PAGES = {
-    # (the card absorbed others, the asker sees a part, a cursor was given)
-    (has_absorbed, is_scoped, has_cursor): statement(
-        _newest.where(*_of_card(has_absorbed, is_scoped), *([_earlier] if has_cursor else [])),
-        into=Spending,
-    )
-    for has_absorbed, is_scoped, has_cursor in product((False, True), repeat=3)
-}
-COUNTS = {
-    # (the card absorbed others, the asker sees a part)
-    (has_absorbed, is_scoped): statement(_count.where(*_of_card(has_absorbed, is_scoped)), into=int)
-    for has_absorbed, is_scoped in product((False, True), repeat=2)
-}
+history = ledger.CardHistory.of(Spending)
 
 
 class SpendingNotFound(DomainError):
@@ -116,36 +90,6 @@ async def done(tx: Transaction, spending: Spending, *, is_replay: bool = False) 
     """The answer to whoever changed a spending, with what its card, or who absorbed it, holds."""
     card = await cards.living(tx, spending.card_id)
     return Done(spending, await ledger.accounts_of_cards(tx, [card.id]), is_replay)
-
-
-async def of_card(
-    tx: Transaction,
-    *,
-    card_id: UUID,
-    has_absorbed: bool = True,
-    before: UUID | None,
-    limit: int,
-    scope: ledger.Scope | None = None,
-) -> list[Spending]:
-    """A card's spendings, newest first, those of cards it absorbed included.
-
-    `scope` is what the asker may see of them, None for the card's holder, who sees all.
-    """
-    cursor = {} if before is None else {"before": before}
-    page = PAGES[has_absorbed, scope is not None, before is not None]
-    return await tx.all(page, card_id=card_id, limit=limit, **cursor, **_values(scope))
-
-
-async def number_of_card(
-    tx: Transaction, *, card_id: UUID, has_absorbed: bool, scope: ledger.Scope | None = None
-) -> int:
-    """How many spendings `of_card` would list in all."""
-    count = COUNTS[has_absorbed, scope is not None]
-    return await tx.one(count, card_id=card_id, **_values(scope)) or 0
-
-
-def _values(scope: ledger.Scope | None) -> dict[str, Any]:
-    return {} if scope is None else {"node_ids": scope.node_ids}
 
 
 async def refunds_by_spending(

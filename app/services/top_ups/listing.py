@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, and_, bindparam, or_
+from sqlalchemy import and_, bindparam, or_
 from sqlmodel import col, func, select
 
 from app.core.db import Statement, Transaction, if_given, statement
@@ -22,35 +22,7 @@ from app.services.top_ups.plans import Offered
 _newest = select(TopUpOrder).order_by(col(TopUpOrder.id).desc()).limit(bindparam("limit"))
 _count = select(func.count()).select_from(TopUpOrder)
 _earlier = col(TopUpOrder.id) < bindparam("before")
-
-
-def _of_card(has_absorbed: bool, is_scoped: bool) -> list[Any]:
-    """Which orders are the card's, as far as the asker may see them."""
-    of_card: Any = col(TopUpOrder.card_id) == bindparam("card_id")
-    if has_absorbed:
-        of_card = col(TopUpOrder.card_id).in_(ledger.own_and_absorbed)
-    if not is_scoped:
-        return [of_card]
-    sees_storeless = bindparam("sees_storeless", type_=Boolean())
-    at_no_store = and_(sees_storeless, col(TopUpOrder.store_id).is_(None))
-    return [of_card, or_(at_no_store, organisation.lies_under(col(TopUpOrder.store_id)))]
-
-
-PAGES_OF_CARD = {
-    # (the card absorbed others, the asker sees a part, a cursor was given)
-    (has_absorbed, is_scoped, has_cursor): statement(
-        _newest.where(*_of_card(has_absorbed, is_scoped), *([_earlier] if has_cursor else [])),
-        into=TopUpOrder,
-    )
-    for has_absorbed, is_scoped, has_cursor in product((False, True), repeat=3)
-}
-COUNTS_OF_CARD = {
-    # (the card absorbed others, the asker sees a part)
-    (has_absorbed, is_scoped): statement(_count.where(*_of_card(has_absorbed, is_scoped)), into=int)
-    for has_absorbed, is_scoped in product((False, True), repeat=2)
-}
-
-
+history = ledger.CardHistory.of(TopUpOrder)
 # Sold online, an order belongs where its card's scheme was made (ORG-1).
 _made_under = (
     select(Card.id)
@@ -169,34 +141,6 @@ async def own(tx: Transaction, *, member_id: UUID, order_id: UUID) -> TopUpOrder
         return None
     card = await cards.own_or_none(tx, member_id=member_id, card_id=order.card_id)
     return order if card else None
-
-
-async def of_card(
-    tx: Transaction,
-    *,
-    card_id: UUID,
-    has_absorbed: bool = True,
-    before: UUID | None,
-    limit: int,
-    scope: ledger.Scope | None = None,
-) -> list[TopUpOrder]:
-    """A card's orders, newest first, those of cards it absorbed included.
-
-    `scope` is what the asker may see of them, None for the card's holder, who sees all.
-    """
-    cursor = {} if before is None else {"before": before}
-    found = PAGES_OF_CARD[has_absorbed, scope is not None, before is not None]
-    seen = {} if scope is None else scope._asdict()
-    return await tx.all(found, card_id=card_id, limit=limit, **cursor, **seen)
-
-
-async def number_of_card(
-    tx: Transaction, *, card_id: UUID, has_absorbed: bool, scope: ledger.Scope | None = None
-) -> int:
-    """How many orders `of_card` would list in all."""
-    seen = {} if scope is None else scope._asdict()
-    count = COUNTS_OF_CARD[has_absorbed, scope is not None]
-    return await tx.one(count, card_id=card_id, **seen) or 0
 
 
 def _values(actor: Actor, wanted: Wanted) -> dict[str, Any]:
