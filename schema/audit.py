@@ -65,10 +65,14 @@ ACTOR_PREFIXES = {
 class AuditRecord:
     id: strawberry.ID = strawberry.field(description="Its id, `aud_…`.")
     actor_kind: PrincipalKind = strawberry.field(description="What kind of somebody acted.")
-    actor_id: strawberry.ID = strawberry.field(description="Who acted.")
+    actor_id: strawberry.ID = strawberry.field(
+        description="Who acted: `stf_…`, `cli_…`, `mem_…`, or `sys_…` for the product itself."
+    )
     action: str = strawberry.field(description="What was done, such as `staff.create`.")
     object_kind: str = strawberry.field(description="What kind of thing it was done to.")
-    object_id: strawberry.ID | None = strawberry.field(description="Which one.")
+    object_id: strawberry.ID | None = strawberry.field(
+        description="Which one, by its id; null for an act on no one thing."
+    )
     details: str = strawberry.field(
         description="More about it as a JSON object: ids, numbers, and the reason that was given."
     )

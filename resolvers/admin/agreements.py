@@ -79,7 +79,9 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation(
-        permission_classes=[Writes], description="Publish an agreement under a perspective."
+        permission_classes=[Writes],
+        description="Publish the first version of an agreement. Packages made at the perspective"
+        " or below can name it; who buys one accepts it then, or reads it if it is a FAQ.",
     )
     async def agreement_create(
         self,

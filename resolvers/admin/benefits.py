@@ -7,6 +7,7 @@ import strawberry
 from app.core.ids import parse_type_id
 from app.models.staff import Permission
 from app.services import benefits
+from app.services.benefits.holding import ACTIVE_MAX
 from auth.permissions import Needs
 from schema.benefits import (
     Benefit,
@@ -110,7 +111,9 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation(
-        permission_classes=[Writes], description="Draft a benefit under a perspective."
+        permission_classes=[Writes],
+        description="Draft a benefit under a perspective. Nobody has it before `benefitActivate`,"
+        " and its type is for good.",
     )
     async def benefit_create(
         self,
@@ -147,7 +150,9 @@ class Mutation:
         return Benefit.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Let members enjoy a benefit from now on."
+        permission_classes=[Writes],
+        description="Let members enjoy a benefit from now on, as far as its scope and"
+        f" restrictions let them. A group has at most {ACTIVE_MAX} active ones.",
     )
     async def benefit_activate(
         self,

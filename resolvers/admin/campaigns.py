@@ -77,7 +77,9 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation(
-        permission_classes=[Writes], description="Draft a campaign under a perspective."
+        permission_classes=[Writes],
+        description="Draft a campaign under a perspective; `campaignMove` begins it. Its kind,"
+        " and whether it is only a member benefit, are for good.",
     )
     async def campaign_create(
         self,
@@ -116,7 +118,9 @@ class Mutation:
         return Campaign.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Begin, pause, resume or end a campaign."
+        permission_classes=[Writes],
+        description="Begin, pause, resume or end a campaign: ACTIVE from DRAFT or PAUSED, PAUSED"
+        " from ACTIVE, ENDED from any. What has ended stays so.",
     )
     async def campaign_move(
         self,

@@ -105,7 +105,10 @@ class Query:
         )
         return GiftCardExportConnection.of(rows, first, GiftCardExport.of)
 
-    @strawberry.field(permission_classes=READS, description="One bulk order, or null.")
+    @strawberry.field(
+        permission_classes=READS,
+        description="One bulk order and how far it is, or null if the asker may not see it.",
+    )
     async def gift_card_batch(self, info: Info, id: BatchId) -> GiftCardBatch | None:
         row = await info.context.read(
             batches.seen_by, await info.context.actor(), batch_id=parse_type_id("gcb", id)

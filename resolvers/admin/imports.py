@@ -18,7 +18,10 @@ from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit
 @strawberry.type
 class Query:
     # Each kind has a permission of its own, which the service asks for.
-    @strawberry.field(permission_classes=[IsActor], description="One import, or null.")
+    @strawberry.field(
+        permission_classes=[IsActor],
+        description="One import and how far it is, or null if the asker may not see it.",
+    )
     async def imported_file(
         self,
         info: Info,

@@ -31,7 +31,9 @@ class Query:
         return JobConnection.of(rows, first, Job.of)
 
     @strawberry.field(
-        permission_classes=[Needs(Permission.JOBS_READ)], description="How much work waits."
+        permission_classes=[Needs(Permission.JOBS_READ)],
+        description="How many jobs of the whole deployment wait to be done, and since when the"
+        " oldest.",
     )
     async def job_backlog(self, info: Info) -> JobBacklog:
         backlog = await info.context.read(operations.backlog, await info.context.actor())
@@ -42,7 +44,8 @@ class Query:
 class Mutation:
     @strawberry.mutation(
         permission_classes=[Needs(Permission.JOBS_WRITE)],
-        description="Try a job again that was given up.",
+        description="Let a job that was given up be done as soon as possible, with as many"
+        " attempts as a new one.",
     )
     async def job_retry(
         self,

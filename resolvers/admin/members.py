@@ -175,7 +175,10 @@ class Mutation:
         return MemberUnmasked.of(unmasked)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Define a custom attribute for members."
+        permission_classes=[Writes],
+        description="Define a custom attribute that each of the group's members may have a value"
+        f" of, at most {members.ATTRIBUTES_MAX} in all. It is for good: again with the same"
+        " name and kind it is the answer, with others it is refused.",
     )
     async def member_attribute_define(
         self, info: Info, input: Define

@@ -38,7 +38,9 @@ Writes = Needs(Permission.ORGANISATION_WRITE)
 @strawberry.type
 class Query:
     @strawberry.field(
-        permission_classes=[Reads], description="The brands and stores the asker may see."
+        permission_classes=[Reads],
+        description="The group, brands and stores at or below where the asker holds"
+        " `organisation:read`.",
     )
     async def nodes(self, info: Info) -> list[Node]:
         rows = await info.context.read(organisation.visible_nodes, await info.context.actor())
@@ -59,14 +61,19 @@ class Query:
         )
         return Node.of(row) if row else None
 
-    @strawberry.field(permission_classes=[Reads], description="The store groups the asker may see.")
+    @strawberry.field(
+        permission_classes=[Reads],
+        description="The store groups made at or below where the asker holds `organisation:read`;"
+        f" at most {organisation.STORE_GROUPS_MAX:,}.",
+    )
     async def store_groups(self, info: Info) -> list[StoreGroup]:
         found = await info.context.read(organisation.store_groups, await info.context.actor())
         return [StoreGroup.of(each) for each in found]
 
     @strawberry.field(
         permission_classes=[Reads],
-        description="A store's terminals; null if there is no such store.",
+        description="A store's terminals by name, those that were switched off too; at most"
+        f" {organisation.TERMINALS_MAX}. Null if there is no such store.",
     )
     async def terminals(
         self,
@@ -81,7 +88,9 @@ class Query:
         return None if rows is None else [Terminal.of(row) for row in rows]
 
     @strawberry.field(
-        permission_classes=[Reads], description="How bills can be paid in this group."
+        permission_classes=[Reads],
+        description="How bills can be paid in this group, by code; at most"
+        f" {payment_methods.PAYMENT_METHODS_MAX}.",
     )
     async def payment_methods(self, info: Info) -> list[PaymentMethod]:
         rows = await info.context.read(payment_methods.of_group, await info.context.actor())
@@ -90,7 +99,11 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(permission_classes=[Writes], description="Add a brand to the group.")
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Add a brand to the group, where stores can be added below it. Its code is"
+        " for good, and no other brand's.",
+    )
     async def brand_create(
         self,
         info: Info,
@@ -110,7 +123,9 @@ class Mutation:
         return Node.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Add a store to the group or a brand."
+        permission_classes=[Writes],
+        description="Add a store to the group or a brand, where it stays. Its code is for good,"
+        " and no other store's. What covers all stores of a node above it holds there at once.",
     )
     async def store_create(
         self,
@@ -130,7 +145,10 @@ class Mutation:
         return Node.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Rename a node or move its clock."
+        permission_classes=[Writes],
+        description="Rename a node, or give it another time zone: whatever counts days there goes"
+        " by it from then on, reports of earlier days too. Moments that were computed before"
+        " stay.",
     )
     async def node_update(
         self,
@@ -147,7 +165,11 @@ class Mutation:
         )
         return Node.of(row)
 
-    @strawberry.mutation(permission_classes=[Writes], description="Name a set of stores.")
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Name a set of stores below a node, for scopes to mean all of them. No other"
+        " set made at that node has the name.",
+    )
     async def store_group_create(
         self,
         info: Info,
@@ -166,7 +188,9 @@ class Mutation:
         return StoreGroup.of(found)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Rename a store group or replace its stores."
+        permission_classes=[Writes],
+        description="Rename a store group or replace its stores. Every scope that names it means"
+        " the new stores at once.",
     )
     async def store_group_update(
         self,
@@ -185,7 +209,10 @@ class Mutation:
         return StoreGroup.of(found)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Let a till or device stand in a store."
+        permission_classes=[Writes],
+        description="Let a till or device stand in a store: it can resolve codes, record and sell"
+        " there until it is switched off, which is for good. No two in a store have the same"
+        " name.",
     )
     async def terminal_register(
         self,
@@ -222,7 +249,8 @@ class Mutation:
 
     @strawberry.mutation(
         permission_classes=[Writes],
-        description="Add a payment method, or change the one with this code.",
+        description="Add a payment method to the group, or change the one with this code."
+        " Purchases keep what it was on their day.",
     )
     async def payment_method_save(
         self,

@@ -45,7 +45,11 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(permission_classes=[Writes], description="Let a partner's system call.")
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Let a partner's system call with an OAuth secret of its own, which only this"
+        " answer shows. It can do no more than its creator, at these nodes and below.",
+    )
     async def partner_client_create(
         self,
         info: Info,
@@ -64,7 +68,8 @@ class Mutation:
 
     @strawberry.mutation(
         permission_classes=[Writes],
-        description="Give a client a new secret; the one before works on for a while.",
+        description="Give a client a new secret, which only this answer shows; the one before"
+        " works on for `graceHours`. The asker must hold all that the client may do.",
     )
     async def partner_client_rotate_secret(
         self,

@@ -29,7 +29,10 @@ Writes = Needs(Permission.SCHEMES_WRITE)
 
 @strawberry.type
 class Query:
-    @strawberry.field(permission_classes=[Reads], description="The schemes the asker may see.")
+    @strawberry.field(
+        permission_classes=[Reads],
+        description="The schemes made above or below where the asker works.",
+    )
     async def schemes(self, info: Info) -> list[Scheme]:
         rows = await info.context.read(schemes.visible, await info.context.actor())
         return [Scheme.of(row) for row in rows]
@@ -122,7 +125,11 @@ class Mutation:
         return Scheme.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Add a tier above a scheme's highest one."
+        permission_classes=[Writes],
+        description="Add a tier above the highest one of a scheme whose tiers are only recorded."
+        " No card moves, and whoever is editing the rules is told so (`EditedMeanwhile`). Once"
+        " tiers were released, `tierRulesRelease` alone changes them: BAD_USER_INPUT here. A"
+        f" scheme has at most {schemes.TIERS_MAX} tiers.",
     )
     async def tier_create(
         self,

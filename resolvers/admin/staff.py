@@ -120,7 +120,9 @@ class Mutation:
         return StaffMember.of(member)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Let somebody hold a role at a node and below it."
+        permission_classes=[Writes],
+        description="Let somebody hold a role at a node and below it, from their next request on."
+        " The asker must hold all of its permissions there.",
     )
     async def staff_role_grant(
         self,
@@ -160,7 +162,8 @@ class Mutation:
 
     @strawberry.mutation(
         permission_classes=[Writes],
-        description="Make a role of permissions that the asker holds in the whole group.",
+        description="Make a role of permissions that the asker holds in the whole group. Nobody"
+        " has it before `staffRoleGrant`.",
     )
     async def role_create(
         self,

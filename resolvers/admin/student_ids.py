@@ -194,7 +194,9 @@ class Mutation:
         return Institution.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Change what the group says about a school."
+        permission_classes=[Writes],
+        description="Give a school another name or other domains, or refuse its students from now"
+        " on. Who is verified stays so.",
     )
     async def institution_update(
         self, info: Info, input: InstitutionUpdate

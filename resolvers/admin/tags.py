@@ -37,7 +37,11 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(permission_classes=[Writes], description="Make a tag.")
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description=f"Make a tag for the group's members, at most {tags.TAGS_MAX} in all. It does"
+        " nothing until somebody has it and something is meant for those who do.",
+    )
     async def tag_create(self, info: Info, input: Create) -> TagCreateResult:
         row = await info.context.run(
             tags.create, await info.context.actor(), name=input.name, now=info.context.now
@@ -58,7 +62,9 @@ class Mutation:
         return Tag.of(row)
 
     @strawberry.mutation(
-        permission_classes=[Writes], description="Drop a tag, and take it off everybody."
+        permission_classes=[Writes],
+        description="Drop a tag, and take it off everybody. Refused while something is meant for"
+        " those who have it, or student IDs bring it.",
     )
     async def tag_delete(self, info: Info, input: Delete) -> TagDeleteResult:
         row = await info.context.run(

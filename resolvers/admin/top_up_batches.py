@@ -24,7 +24,10 @@ Reads = Needs(Permission.TOP_UPS_READ)
 
 @strawberry.type
 class Query:
-    @strawberry.field(permission_classes=[Reads], description="One list of top-ups, or null.")
+    @strawberry.field(
+        permission_classes=[Reads],
+        description="One list of top-ups and how far it is, or null if the asker may not see it.",
+    )
     async def top_up_batch(
         self,
         info: Info,
