@@ -166,6 +166,26 @@ async def test_a_package_for_a_card_that_was_closed_meanwhile_is_paid_back(
     assert await database.scan(ledger.check) == []
 
 
+async def test_a_package_that_renews_what_was_given_back_meanwhile_is_paid_back(
+    checkout: Checkout, database: Database
+) -> None:
+    """MAL-1, BEN-8: its renewal gift is for who has one already; money and points come back."""
+    some = await packages.goods(checkout)
+    gift = some.gift("EARLY_RENEWAL_GIFT", 40)
+    package = await packages.package_of(checkout, contents=[gift])
+    item = await listed(checkout, price=PRICE, package={"packageId": package["id"]})
+    first = await packages.sold(checkout, package)
+    placed = await ordered(checkout, item, **by_wechat())
+    assert (await packages.refund(checkout, first["id"]))["order"]["state"] == "REFUNDED"
+    await checkout.pay({"order": placed})
+    assert (await own(checkout, placed))["order"]["state"] == "CANCELLED"
+    await checkout.until_it_went_back()
+    assert checkout.sent_back({"order": placed}) == 990
+    assert [each.state for each in await every(database, packages.owned_rows)] == ["REFUNDED"]
+    assert (await points_of(checkout), await stock_of(checkout, item)) == (550, 10)
+    assert await database.scan(ledger.check) == []
+
+
 async def test_a_merged_members_redemptions_are_the_one_persons(
     checkout: Checkout, database: Database
 ) -> None:

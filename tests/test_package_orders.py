@@ -29,6 +29,7 @@ from tests.factories.packages import (
     a_rule,
     a_sale,
     agreement,
+    coupon_rows,
     goods,
     mine,
     offered,
@@ -98,6 +99,11 @@ async def paid(shop: Checkout, package: Any, price: int = 199_00, /, **more: Any
     placed = await ordered(shop, package, price, **more)
     assert (await shop.pay(placed))["status"] == "PAID"
     return placed["order"]
+
+
+async def gifts(shop: Checkout) -> list[tuple[str, str]]:
+    """What each coupon was given for, and its state."""
+    return [(each.cause_kind, each.state.value) for each in await every(shop.database, coupon_rows)]
 
 
 async def scheme_opened_by(shop: Checkout, package: Any) -> str:
@@ -176,6 +182,59 @@ async def test_ben_8_an_order_refund_is_refused_once_a_voucher_was_used(shop: Ch
     assert [each["state"] for each in await mine(later, state="ENDED")] == ["ENDED"]
     assert (await refund(later, third["id"], "ORIGINAL"))["__typename"] == "PackageOver"
     assert (await refund(later, third["id"]))["order"]["state"] == "REFUNDED"
+
+
+async def test_ben_5_ben_8_a_renewal_of_what_was_given_back_buys_nothing(shop: Checkout) -> None:
+    """Else its price and gift would be had for good by ordering it, giving the first one back and
+    paying then. BEN-6: one whose forerunner merely ended meanwhile brings all, and at once."""
+    some = await goods(shop)
+    package = await package_of(
+        shop,
+        rules=[a_rule(100_00, earlyRenewal=60_00)],
+        contents=[
+            some.gift("EARLY_RENEWAL_GIFT", 40),
+            some.gift("EARLY_RENEWAL_GIFT", 500, moment="WHEN_IT_BEGINS"),
+        ],
+    )
+    first = await paid(shop, package, 100_00)
+    renewal = await ordered(shop, package, 60_00)
+    assert (await refund(shop, first["id"], "ORIGINAL"))["order"]["state"] == "REFUNDED"
+    await shop.pay(renewal)
+    seen = [(each.state, each.amount) for each in await every(shop.database, order_rows)]
+    assert seen == [("REFUNDED", 100_00), ("CANCELLED", 60_00)]
+    assert [each["state"] for each in await mine(shop)] == ["REFUNDED"]
+    assert await every(shop.database, coupon_rows) == []
+    await shop.until_it_went_back()
+    assert shop.sent_back(renewal) == 60_00
+    # What is bought again in the meantime is renewed like the one before it.
+    again = await paid(shop, package, 100_00)
+    in_time = await ordered(shop, package, 60_00)
+    await refund(shop, again["id"])
+    last = await paid(shop, package, 100_00)
+    await shop.pay(in_time)
+    renewing, renewed = (await mine(shop))[:2]
+    assert (renewed["order"]["id"], renewing["startsAt"]) == (last["id"], renewed["endsAt"])
+    assert await gifts(shop) == [("package.early_renewal", "VALID")]
+    # Ordered in time and paid when the one before it is over: it begins now, with both gifts.
+    await shop.pass_time(days=5, hours=23, minutes=55)
+    late = await ordered(shop, package, 60_00)
+    await shop.pay(late, notify=False)
+    await shop.pass_time(minutes=10)
+    newest = (await mine(shop))[0]
+    assert (newest["state"], newest["isRenewal"]) == ("RUNNING", True)
+    assert newest["startsAt"] == newest["boughtAt"] > renewing["endsAt"]
+    assert sorted(await gifts(shop)) == [
+        ("package.early_renewal", "VALID"),
+        ("package.early_renewal", "VALID"),
+        ("package.renewal_begun", "VALID"),
+        ("package.renewal_begun", "VALID"),
+    ]
+    # It renewed the other one all the same, which goes back after it.
+    owner = await shop.database.run(employee, node=shop.shop.places.group, now=shop.clock.now)
+    async with packages_stay(shop.database):
+        earlier = await refund(shop, renewing["order"]["id"], who=owner)
+        assert (earlier["__typename"], earlier["renewalId"]) == ("RenewedAlready", newest["id"])
+    assert await shop.database.scan(ledger.check) == []
 
 
 async def test_crd_9_a_card_is_free_unless_its_scheme_says_what_to_buy(shop: Checkout) -> None:

@@ -218,7 +218,7 @@ class OwnedPackage(Row, table=True):
     price_reason: PriceReason = Field(sa_type=Choice(PriceReason))
     is_first: bool = False
     renews_id: UUID | None = Field(default=None, foreign_key="owned_packages.id")
-    """The one whose end it begins with."""
+    """The one whose end it begins with, or that ended while its order waited to be paid."""
     state: OwnedState = Field(sa_type=Choice(OwnedState))
     bought_at: datetime = Field(sa_type=UtcDateTime)
     starts_at: datetime = Field(sa_type=UtcDateTime)

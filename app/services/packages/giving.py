@@ -13,7 +13,7 @@ from app.models.organisation import Node
 from app.models.packages import OwnedPackage, PackageState, PriceReason
 from app.models.scopes import Channel
 from app.services import scopes
-from app.services.packages import editing, offering, owning, terms
+from app.services.packages import editing, offering, owning, selling, terms
 from app.services.packages.offering import Buyer
 from app.services.packages.rules import History
 from app.services.packages.terms import Terms
@@ -86,15 +86,20 @@ async def give(
 ) -> OwnedPackage:
     """Put what `promise` said on a card, once for each order; `selling.take_back` undoes it.
 
-    The caller holds the member and the card.
+    The caller holds the member and the card. Raises `Undeliverable`, see
+    `selling.require_receives`.
     """
+    of_package = Terms.from_document(promised)
+    await selling.require_receives(
+        tx, card, order=order, package_id=package_id, terms=of_package, now=now
+    )
     package = (await editing.by_ids(tx, [package_id]))[package_id]
     return await owning.own(
         tx,
         order=order,
         package_id=package_id,
         name=package.name,
-        terms=Terms.from_document(promised),
+        terms=of_package,
         member=member,
         card=card,
         now=now,

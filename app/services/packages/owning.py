@@ -59,7 +59,7 @@ last_on_card = statement(
         col(OwnedPackage.card_id).in_(ledger.own_and_absorbed),
         col(OwnedPackage.package_id) == bindparam("package_id"),
         col(OwnedPackage.state) != OwnedState.REFUNDED,
-        col(OwnedPackage.ends_at) > bindparam("now"),
+        col(OwnedPackage.ends_at) > bindparam("ordered_at"),
     )
     .order_by(col(OwnedPackage.ends_at).desc())
     .limit(1),
@@ -148,10 +148,12 @@ async def own(
     """Put what an order promised on a card, once for each order; it begins now, tomorrow or when
     the last one of this package on the card ends (BEN-7). The caller holds the member and card.
 
-    Gifts are given now, but for those that wait until a renewal begins (BEN-6).
+    Gifts are given now, but for those that wait until a renewal begins (BEN-6): it begins at once
+    where what it renews ended while it waited to be paid.
     """
-    last = await tx.one(last_on_card, card_id=card.id, package_id=package_id, now=now)
-    period = terms.period(bought_at=now, follows=last.ends_at if last else None)
+    last = await renewed_by(tx, order, card=card, package_id=package_id)
+    follows = last.ends_at if last and last.ends_at > now else None
+    period = terms.period(bought_at=now, follows=follows)
     remind_at = period.ends_at - REMIND_BEFORE
     owned = new_owned(
         group_id=order.group_id,
@@ -190,8 +192,17 @@ async def own(
     holder = _Holder(member, card)
     if owned.state is OwnedState.RUNNING:
         await _upgrade(tx, owned, terms, holder, now)
-    await _give(tx, owned, terms, _causes_of_purchase(terms), holder, now)
+    await _give(tx, owned, terms, _causes_of_purchase(owned, terms), holder, now)
     return owned
+
+
+async def renewed_by(
+    tx: Transaction, order: Order, *, card: Card, package_id: UUID
+) -> OwnedPackage | None:
+    """The last one of a package on a locked card, if it had not ended when an order was made."""
+    return await tx.one(
+        last_on_card, card_id=card.id, package_id=package_id, ordered_at=order.created_at
+    )
 
 
 async def begin_due(tx: Transaction, *, now: datetime) -> int:
@@ -264,10 +275,14 @@ def gifts_for(terms: Terms, cause: str) -> list[Content]:
     return [content for content in terms.contents if cause_of(content) == cause]
 
 
-def _causes_of_purchase(terms: Terms) -> list[str]:
+def _causes_of_purchase(owned: OwnedPackage, terms: Terms) -> list[str]:
     """A renewal is a repeated purchase too: the gifts of both come with it."""
     causes = [FIRST if terms.is_first else REPEAT]
-    return [*causes, RENEWED] if terms.is_renewal else causes
+    if terms.is_renewal:
+        causes.append(RENEWED)
+        if owned.state is OwnedState.RUNNING:
+            causes.append(RENEWAL_BEGUN)
+    return causes
 
 
 async def _upgrade(

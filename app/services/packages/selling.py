@@ -72,10 +72,11 @@ class RenewedAlready(DomainError):
 async def deliver(tx: Transaction, order: Order, *, now: datetime) -> None:
     """Put a paid package on the card it was ordered for, or on the one that it opens (CRD-9).
 
-    A lost or frozen card receives it all the same; on one that is over it goes back.
+    A lost or frozen card receives it all the same; see `require_receives` for what goes back.
     """
     terms = Terms.from_document(order.terms)
     card = await _card(tx, order, terms, now)
+    await require_receives(tx, card, order=order, package_id=order.product_id, terms=terms, now=now)
     await owning.own(
         tx,
         order=order,
@@ -125,7 +126,7 @@ async def take_back(tx: Transaction, held: Held, *, route: RefundRoute, now: dat
 
 
 async def _card(tx: Transaction, order: Order, terms: Terms, now: datetime) -> Card:
-    """The card that receives it, locked; raises `Undeliverable`."""
+    """The card it is for, locked; raises `Undeliverable` where none can be opened."""
     if order.card_id is not None:
         card = await cards.living(tx, order.card_id)
     else:
@@ -137,16 +138,31 @@ async def _card(tx: Transaction, order: Order, terms: Terms, now: datetime) -> C
         card = await cards.open_bought(
             tx, member=member, scheme=scheme, store_id=order.store_id, now=now
         )
-    card = await cards.locked(tx, card)
-    await require_receives(tx, card, now=now)
-    return card
+    return await cards.locked(tx, card)
 
 
-async def require_receives(tx: Transaction, card: Card, *, now: datetime) -> None:
-    """Raise `Undeliverable` for a locked card that nothing more comes to."""
+async def require_receives(
+    tx: Transaction,
+    card: Card,
+    *,
+    order: Order,
+    package_id: UUID,
+    terms: Terms,
+    now: datetime,
+) -> None:
+    """Raise `Undeliverable` for a locked card that nothing more comes to; and for a renewal, if
+    what it should have renewed was given back while it waited to be paid (BEN-5, BEN-8).
+
+    Else its price and its gift would be had by somebody who renews nothing. What merely ended
+    meanwhile was renewed in time; and once the renewal is paid, `take_back` has it go first.
+    """
     status = cards.status_at(card, now)
     if status in (CardStatus.EXPIRED, CardStatus.REFUNDED):
         raise orders.Undeliverable(str(cards.CardNotUsable(status)))
+    if terms.is_renewal:
+        renewed = await owning.renewed_by(tx, order, card=card, package_id=package_id)
+        if renewed is None:
+            raise orders.Undeliverable("What this renews was given back.")
     account = await points.account(tx, card)
     # What the ledger would refuse, but after the rest was written.
     if account.balance + len(owning.CAUSES) * POINTS_MAX > BALANCE_MAX:

@@ -149,7 +149,7 @@ async def promise(
 async def give(tx: Transaction, *, order: Order, member: Member, card: Card, now: datetime) -> None:
     """Give what a paid order promised, which is no thing, once; member and card are locked.
 
-    Raises `Undeliverable` where a package comes to a card that is over.
+    Raises `Undeliverable` for a package as `packages.give` does.
     """
     brings, promised = Brings.from_terms(order.terms), order.terms["promise"]
     if (gift := brings.gift) is not None:
@@ -165,7 +165,6 @@ async def give(tx: Transaction, *, order: Order, member: Member, card: Card, now
         )
     elif brings.kind is MallItemKind.PACKAGE:
         package_id, _ = _package(brings)
-        await taking_packages.require_receives(tx, card, now=now)
         await packages.give(
             tx, order=order, package_id=package_id, promised=promised, member=member, card=card,
             now=now,
