@@ -1,4 +1,8 @@
-"""One student identity serves one member: who has it while a verification lives by it (STU-1)."""
+"""One student identity serves one member: who has it while a verification lives by it (STU-1).
+
+An address, a number at a school and what the outside verifier says are three identities, be they of
+one person or not: nothing that they share would prove it (docs/decisions/0017-student-ids.md).
+"""
 
 from typing import Any
 from uuid import UUID
