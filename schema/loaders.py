@@ -29,6 +29,7 @@ from app.models.organisation import Node, PaymentMethod
 from app.models.packages import AgreementVersion
 from app.models.payments import Payment as ProviderPayment
 from app.models.payments import PaymentPurpose, PaymentRefund
+from app.models.points_mall import Fulfilment
 from app.models.purchases import Purchase, PurchaseLine, PurchaseRefund
 from app.models.spendings import Spending, SpendingRefund
 from app.models.staff import Staff
@@ -69,6 +70,7 @@ from app.services.ledger import Line, Scope
 from app.services.packages import agreements
 from app.services.packages.agreements import Acceptance
 from app.services.points import Expiring
+from app.services.points_mall import fulfilling
 from app.services.purchases import Paid
 from app.services.scopes import LoadedScope
 from app.services.student_ids import institutions
@@ -210,6 +212,7 @@ class Loaders:
             self._order_payments
         )
         self.order: DataLoader[UUID, Order] = DataLoader(self._orders)
+        self.fulfilment: DataLoader[UUID, Fulfilment | None] = DataLoader(self._fulfilments)
         self.agreement_text: DataLoader[UUID, AgreementVersion] = DataLoader(self._agreement_texts)
         self.acceptances: DataLoader[UUID, list[Acceptance]] = DataLoader(self._acceptances)
         self.payment_refund: DataLoader[UUID, PaymentRefund | None] = DataLoader(
@@ -379,6 +382,10 @@ class Loaders:
     async def _orders(self, ids: list[UUID]) -> list[Order]:
         found = await self.database.read(orders.by_ids, ids)
         return [found[i] for i in ids]
+
+    async def _fulfilments(self, order_ids: list[UUID]) -> list[Fulfilment | None]:
+        found = await self.database.read(fulfilling.by_order, order_ids)
+        return [found.get(i) for i in order_ids]
 
     async def _agreement_texts(self, agreement_ids: list[UUID]) -> list[AgreementVersion]:
         found = await self.database.read(agreements.current, agreement_ids)

@@ -10,10 +10,12 @@ import strawberry
 from app.core.ids import type_id
 from app.models import behaviour as rows
 from app.services import notices
+from app.services.points_mall import Redemption
 from schema.context import Info
 from schema.enums import describe
 from schema.gift_cards.cards import GiftCardGift
 from schema.pages import Connection
+from schema.points_mall import MallOrder
 from schema.problems import Problem, shown_as
 from schema.scalars import Long
 
@@ -29,6 +31,8 @@ class NoticeKind(StrEnum):
     GIFT_CLAIMED = "GIFT_CLAIMED"
     GIFT_RETURNED = "GIFT_RETURNED"
     STUDENT_ID_ENDING = "STUDENT_ID_ENDING"
+    MALL_ORDER_READY = "MALL_ORDER_READY"
+    MALL_ORDER_SHIPPED = "MALL_ORDER_SHIPPED"
 
 
 describe(
@@ -43,6 +47,8 @@ describe(
         "GIFT_CLAIMED": "A gift card the member gave was claimed: see `gift`.",
         "GIFT_RETURNED": "Nobody claimed a gift card in time: it is back, see `gift`.",
         "STUDENT_ID_ENDING": "The student ID ends soon: see `studentIdEnding`.",
+        "MALL_ORDER_READY": "What the member redeemed lies ready: see `mallOrder`.",
+        "MALL_ORDER_SHIPPED": "What the member redeemed is on its way: see `mallOrder`.",
     },
 )
 
@@ -132,6 +138,17 @@ class Notice:
             return None
         gift_id = UUID(self.row.details["gift_id"])
         return GiftCardGift.of(await info.context.loaders.gift.load(gift_id))
+
+    @strawberry.field(
+        description="The redemption that a notice of a kind MALL_ORDER_… is about, as it is now;"
+        " null for others."
+    )
+    async def mall_order(self, info: Info) -> MallOrder | None:
+        if "mall_order_id" not in self.row.details:
+            return None
+        order_id = UUID(self.row.details["mall_order_id"])
+        order = await info.context.loaders.order.load(order_id)
+        return MallOrder.of(Redemption(order, await info.context.loaders.fulfilment.load(order_id)))
 
 
 def _coupons_expiring(row: rows.Notice) -> list[CouponExpiring]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import bindparam
@@ -13,8 +14,9 @@ from app.models.coupons import Coupon, CouponState
 from app.models.ledger import Posting, PostingKind
 from app.models.operations import AuditRecord
 from app.models.organisation import Node
-from app.services import coupons, ledger, mall_returns, points_mall
+from app.services import coupons, ledger, live, mall_returns, members, points_mall
 from app.services.members import Bearer
+from app.services.merges import merging
 from app.services.points_mall import contents, fulfilling
 from tests.factories.cards import SESSION_LIFE, Counter, a_device, counter
 from tests.factories.coupons import a_template
@@ -23,6 +25,7 @@ from tests.factories.points_mall import (
     DELIVERED,
     HAND_OVER,
     LIST,
+    ONE,
     READY,
     RECIPIENT,
     SHIP,
@@ -44,6 +47,9 @@ from tests.factories.spendings import stay_signed_in
 from tests.factories.staff import Employee, employee
 
 pytestmark = pytest.mark.anyio
+
+NOTICES = """{ notices(first: 5) { edges { node { id kind mallOrder { order { id title }
+  fulfilment { state store { name } pickUpCode carrier trackingNumber } } } } } }"""
 
 audit_rows = statement(select(AuditRecord).order_by(col(AuditRecord.sequence)), into=AuditRecord)
 use_coupon = statement(
@@ -170,6 +176,58 @@ async def test_a_parcel_is_shipped_to_an_address_that_few_see(
     assert [each for each in done if each.startswith("mall_order.")] == [
         "mall_order.unmask", "mall_order.ship", "mall_order.ship", "mall_order.deliver"
     ]  # fmt: skip
+
+
+async def test_a_member_hears_once_that_it_lies_ready_or_is_on_its_way(
+    till: Counter, database: Database
+) -> None:
+    """MAL-3: their open page at once too; a correction and a merge in between make it no second
+    notice, and what is refused makes none."""
+    item = await listed(till)
+    fetched, sent = await ordered(till, item), await ordered(till, item, recipient=RECIPIENT)
+    async with database.listen(live.topic_of(till.shop.member.id)) as events:
+        ready = await till.as_staff(READY, id=fetched["id"])
+        assert ready["__typename"] == "MallOrder"
+        told = await anext(events)
+    again = await till.as_staff(READY, id=fetched["id"])
+    assert again["__typename"] == "FulfilmentNotOpen"
+    parcel = {"id": sent["id"], "carrier": "SF Express", "trackingNumber": "SF1"}
+    assert await till.as_staff(SHIP, input=parcel | {"carrier": " "}) == "BAD_USER_INPUT"
+    await till.as_staff(SHIP, input=parcel)
+    survivor = await database.run(
+        members.create, group_id=till.shop.places.group.id, name="王小明", now=till.now
+    )
+    await database.run(
+        merging.join_records, survivor_id=survivor.id, loser_id=till.shop.member.id, now=till.now
+    )
+    await till.as_staff(SHIP, input=parcel | {"trackingNumber": "SF2"})
+    found = await till.as_member(NOTICES, member_id=survivor.id)
+    on_its_way, lies_ready = (edge["node"] for edge in found["edges"])
+    assert (told["kind"], type_id("ntc", UUID(told["id"]))) == ("NOTICE", lies_ready["id"])
+    assert (lies_ready["kind"], on_its_way["kind"]) == ("MALL_ORDER_READY", "MALL_ORDER_SHIPPED")
+    code = await till.as_member(ONE, member_id=survivor.id, id=fetched["id"])
+    assert lies_ready["mallOrder"] == {
+        "order": {"id": fetched["id"], "title": "A cup"},
+        "fulfilment": {
+            "state": "READY",
+            "store": {"name": till.shop.store.name},
+            "pickUpCode": code["fulfilment"]["pickUpCode"],
+            "carrier": None,
+            "trackingNumber": None,
+        },
+    }
+    # What it says of the parcel is what holds now.
+    assert on_its_way["mallOrder"] == {
+        "order": {"id": sent["id"], "title": "A cup"},
+        "fulfilment": {
+            "state": "SHIPPED",
+            "store": None,
+            "pickUpCode": None,
+            "carrier": "SF Express",
+            "trackingNumber": "SF2",
+        },
+    }
+    assert len(lies_ready["mallOrder"]["fulfilment"]["pickUpCode"]) == 10
 
 
 async def test_a_member_calls_off_and_everything_comes_back(

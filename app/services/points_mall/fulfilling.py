@@ -20,11 +20,12 @@ from app.core.errors import DomainError
 from app.core.personal import index_of
 from app.core.phones import normal_phone
 from app.core.texts import checked_paragraphs, checked_text
+from app.models.members import MemberStatus
 from app.models.orders import Order
 from app.models.organisation import Node
 from app.models.points_mall import Fulfilment, FulfilmentState, FulfilmentWay
 from app.models.staff import Permission
-from app.services import audit, limits, members, orders, organisation
+from app.services import audit, limits, live, members, notices, orders, organisation
 from app.services.actors import Actor
 
 TABLE: Any = Fulfilment.__table__  # type: ignore[attr-defined]
@@ -36,6 +37,8 @@ CODE_DIGITS: Final = 10
 CODE_CHARS_READ_MAX: Final = 40
 WRONG_WINDOW: Final = timedelta(hours=1)
 WRONG_PER_TERMINAL_MAX: Final = 20
+READY_NOTICE: Final = "MALL_ORDER_READY"
+SHIPPED_NOTICE: Final = "MALL_ORDER_SHIPPED"
 
 State = FulfilmentState
 OPEN: Final = (State.WAITING, State.READY)
@@ -244,9 +247,14 @@ async def recipient(tx: Transaction, actor: Actor, *, order_id: UUID, now: datet
 
 
 async def mark_ready(tx: Transaction, actor: Actor, *, order_id: UUID, now: datetime) -> Redemption:
-    """It lies ready at its store (MAL-3). Raises `MallOrderNotFound`, `FulfilmentNotOpen`."""
+    """It lies ready at its store, and the member hears of it (MAL-3).
+
+    Raises `MallOrderNotFound`, `FulfilmentNotOpen`.
+    """
     found = await _for(tx, actor, order_id, FulfilmentWay.PICK_UP)
-    return await _move(tx, actor, found, make_ready, (State.WAITING,), "mall_order.ready", now)
+    ready = await _move(tx, actor, found, make_ready, (State.WAITING,), "mall_order.ready", now)
+    await _tell(tx, READY_NOTICE, found, now)
+    return ready
 
 
 async def ship(
@@ -258,17 +266,20 @@ async def ship(
     tracking_number: str,
     now: datetime,
 ) -> Redemption:
-    """It is on its way; said again, it corrects the carrier and the number (MAL-3).
+    """It is on its way, and the member hears of it once; said again, it corrects the carrier and
+    the number (MAL-3).
 
     Raises `MallOrderNotFound`, `FulfilmentNotOpen`.
     """
     carrier = checked_text("carrier", carrier, at_most=CARRIER_CHARS_MAX)
     number = checked_text("trackingNumber", tracking_number, at_most=TRACKING_CHARS_MAX)
     found = await _for(tx, actor, order_id, FulfilmentWay.SHIPPING)
-    return await _move(
+    sent = await _move(
         tx, actor, found, send, (State.WAITING, State.SHIPPED), "mall_order.ship", now,
         new_carrier=carrier, new_tracking_number=number,
     )  # fmt: skip
+    await _tell(tx, SHIPPED_NOTICE, found, now)
+    return sent
 
 
 async def mark_delivered(
@@ -348,6 +359,24 @@ async def _move(
         raise FulfilmentNotOpen((await by_order(tx, [found.order_id]))[found.order_id])
     await _record(tx, actor, action, moved, now)
     return Redemption(await orders.existing(tx, moved.order_id), moved)
+
+
+async def _tell(tx: Transaction, kind: str, of: Fulfilment, now: datetime) -> None:
+    """Let whoever redeemed it hear of it, once; nobody where the account was closed since."""
+    member = await members.living(tx, of.member_id)
+    if member.status is not MemberStatus.ACTIVE:
+        return
+    notice = notices.new_notice(
+        group_id=of.group_id,
+        # The record that ordered: its notices are the survivor's, and a merge makes it no new one.
+        member_id=of.member_id,
+        kind=kind,
+        unique_key=f"{kind.lower()}:{of.order_id}",
+        details={"mall_order_id": str(of.order_id)},
+        created_at=now,
+    )
+    for written in await notices.write(tx, [notice]):
+        live.tell(tx, member.id, "NOTICE", object_id=written.id, now=now)
 
 
 async def _record(
