@@ -43,6 +43,8 @@ describe(
         "NOT_OPEN": "Not at this time: `availableFrom` says when it opens.",
         "ENDED": "Its time is over.",
         "NOT_FOR_THIS_MEMBER": "It is for other cards or members.",
+        "SOLD_OUT": "Of an item of the mall: none are left.",
+        "LIMIT_REACHED": "Of an item of the mall: the member had as many as one member can.",
     },
 )
 

@@ -26,6 +26,8 @@ from tests.factories.points_mall import (
     listed,
     made,
     mall_stays,
+    order,
+    ordered,
     set_listed,
 )
 from tests.factories.scopes import a_tag
@@ -74,6 +76,8 @@ async def test_an_item_says_all_that_it_was_made_with(till: Counter) -> None:
     }  # fmt: skip
     assert {name: item[name] for name in expected} == expected
     assert item["scope"]["schemeIds"] == [type_id("sch", till.shop.scheme.id)]
+    # No till redeems points, so an item that says nothing of channels is online alone.
+    assert (await made(till))["scope"]["channels"] == ["ONLINE"]
 
 
 async def test_an_item_brings_coupons_or_a_pack_of_them(
@@ -124,6 +128,8 @@ async def test_an_item_that_cannot_be_meant_is_refused(
         ({"fileIds": [type_id("file", other.id)]}, "FileNotFound"),
         ({"perspectiveId": type_id("node", new_id())}, "NodeNotFound"),
         ({"scope": {"tagIds": [type_id("tag", new_id())]}}, "AudienceNotFound"),
+        # Nobody could ever redeem it.
+        ({"scope": {"channels": ["POS"]}}, "BAD_USER_INPUT"),
     ]
     given = await an_item(till, fileIds=[picture])
     async with mall_stays(database):
@@ -142,6 +148,9 @@ async def test_of_two_who_edit_the_second_is_told(till: Counter, database: Datab
         UPDATE, input=an_edit(item, given, name="A mug", pricePoints=0, category="Mugs")
     )
     assert (changed["name"], changed["pricePoints"], changed["version"]) == ("A mug", 0, 2)
+    async with mall_stays(database):
+        nowhere = an_edit(changed, given, scope={"channels": ["POS"]})
+        assert await till.as_staff(UPDATE, input=nowhere) == "BAD_USER_INPUT"
     stocked = await till.as_staff(
         SET_STOCK, input={"id": item["id"], "expectedVersion": 2, "stock": None}
     )
@@ -225,7 +234,6 @@ async def test_members_find_what_is_meant_for_them(
     await listed(till, name="At the coffee store", scope={
         "includedNodeIds": [type_id("node", places.coffee_store.id)]
     })  # fmt: skip
-    await listed(till, name="At the till", scope={"channels": ["POS"]})
     later = await listed(till, name="Tomorrow", scope={
         "schedule": {"timeZone": "UTC", "startsAt": opens.isoformat()}
     })  # fmt: skip
@@ -244,6 +252,36 @@ async def test_members_find_what_is_meant_for_them(
     assert datetime.fromisoformat(waits["availableFrom"]) == opens
     assert (await till.as_member(OFFER, id=closed["id"]))["obstacle"] == "NOT_FOR_THIS_MEMBER"
     assert await till.as_member(OFFER, id=type_id("mall", new_id())) is None
+
+
+async def test_what_cannot_be_redeemed_says_why(till: Counter) -> None:
+    """MAL-1: sold out, or the member had their share; what opens later says that before either.
+    Ordered all the same it is refused."""
+    opens = (till.now + timedelta(days=1)).isoformat()
+    once = await listed(till, name="Once", position=1, pricePoints=0, limitPerMember=1, stock=2)
+    await listed(till, name="Gone", position=2, stock=0, limitPerMember=1)
+    await listed(till, name="Later", position=3, stock=0, scope={
+        "schedule": {"timeZone": "UTC", "startsAt": opens}
+    })  # fmt: skip
+
+    async def obstacles() -> list[tuple[str, str | None]]:
+        found = [edge["node"] for edge in (await till.as_member(SHELF))["edges"]]
+        return [(each["name"], each["obstacle"]) for each in found]
+
+    rest = [("Gone", "SOLD_OUT"), ("Later", "NOT_OPEN")]
+    assert await obstacles() == [("Once", None), *rest]
+    await ordered(till, once)
+    assert await obstacles() == [("Once", "LIMIT_REACHED"), *rest]
+    assert (await till.as_member(OFFER, id=once["id"])) == {
+        "name": "Once", "obstacle": "LIMIT_REACHED", "availableFrom": None, "leftForMember": 0,
+        "stockLeft": 1,
+    }  # fmt: skip
+    assert (await order(till, once))["__typename"] == "MallItemLimitReached"
+    await till.as_staff(
+        SET_STOCK, input={"id": once["id"], "expectedVersion": once["version"], "stock": 0}
+    )
+    assert await obstacles() == [("Once", "SOLD_OUT"), *rest]
+    assert (await order(till, once))["__typename"] == "MallItemSoldOut"
 
 
 async def test_a_shelf_costs_a_few_statements_however_long_it_is(

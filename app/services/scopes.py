@@ -154,13 +154,18 @@ class AudienceNotFound(DomainError):
 
 
 class ObstacleReason(StrEnum):
-    """Why something does not apply. What waiting cannot change comes first (`obstacle`)."""
+    """Why something does not apply. What waiting cannot change comes first (`obstacle`).
+
+    The last two no scope says: a shelf that shows what cannot be had does.
+    """
 
     WRONG_CHANNEL = "WRONG_CHANNEL"
     WRONG_STORE = "WRONG_STORE"
     NOT_OPEN = "NOT_OPEN"
     ENDED = "ENDED"
     NOT_FOR_THIS_MEMBER = "NOT_FOR_THIS_MEMBER"
+    SOLD_OUT = "SOLD_OUT"
+    LIMIT_REACHED = "LIMIT_REACHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,10 @@ class Obstacle:
                 return "it is not offered for this card"
             case ObstacleReason.ENDED:
                 return "it has ended"
+            case ObstacleReason.SOLD_OUT:
+                return "it is sold out"
+            case ObstacleReason.LIMIT_REACHED:
+                return "you have had as many as one member can have"
             case ObstacleReason.NOT_OPEN:
                 assert self.available_from is not None
                 opens = self.available_from.astimezone(ZoneInfo(self.time_zone))

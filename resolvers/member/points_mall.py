@@ -36,8 +36,9 @@ DESCRIPTION = "积分商城 Points mall {money}"
 class Query:
     @strawberry.field(
         permission_classes=[IsMember],
-        description="What the member can redeem, in the order of the shelf. What opens later is"
-        " there with the time, what is sold out with no stock. Null if there is no such card, store"
+        description="What the member can redeem, in the order of the shelf. What cannot be had"
+        " now is there with its `obstacle`, if it opens later or is sold out, or the member had as"
+        " many as one can. Null if there is no such card, store"
         " or perspective.",
     )
     async def mall_items(

@@ -41,7 +41,9 @@ class _AnyItemInput:
         default=None, description="The money a piece costs besides; null is none."
     )
     scope: ScopeInput | None = strawberry.field(
-        default=None, description="Where, when and for whom it is; null is unlimited."
+        default=None,
+        description="Where, when and for whom it is; null is unlimited. The mall is online: ONLINE"
+        " has to be among the channels, and it alone is kept.",
     )
     description: str | None = strawberry.field(
         default=None,

@@ -147,7 +147,7 @@ class MallItem:
         return Scope.of(await info.context.loaders.scope.load(self.row.scope_id))
 
 
-@strawberry.type(description="Something the member can redeem points for, or could when it opens.")
+@strawberry.type(description="Something the member can redeem points for, or why they cannot now.")
 class MallOffer:
     item_id: strawberry.ID = strawberry.field(description="The item, `mall_…`.")
     kind: MallItemKind = strawberry.field(description="What it is.")

@@ -1,6 +1,6 @@
 """What an item of the mall says, checked before it is kept (MAL-1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from app.core.errors import BadInput
 from app.core.money import MINOR_UNIT_DIGITS, Money
 from app.core.texts import checked_paragraphs, checked_text
 from app.models.points_mall import MallItemKind
+from app.models.scopes import Channel
 from app.services.scopes import ScopeRules
 
 NAME_CHARS_MAX: Final = 120
@@ -83,6 +84,16 @@ def columns_of(kind: MallItemKind, details: ItemDetails) -> dict[str, Any]:
         "can_be_picked_up": details.can_be_picked_up,
         "can_be_shipped": details.can_be_shipped,
     }
+
+
+def scope_of(details: ItemDetails) -> ScopeRules:
+    """Where, when and for whom an item is, on the one channel there is: no till redeems points.
+
+    Raises `BadInput` where that channel is left out.
+    """
+    if Channel.ONLINE not in details.scope.channels:
+        raise BadInput("The mall is online: an item needs ONLINE among its channels.")
+    return replace(details.scope, channels=frozenset((Channel.ONLINE,)))
 
 
 def category_named(category: str | None) -> str | None:

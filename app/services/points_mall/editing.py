@@ -172,10 +172,10 @@ async def create(
     perspective = await organisation.node(tx, perspective_id)
     actor.require(Permission.MALL_WRITE, perspective)
     item_details.require_stock(stock)
-    columns = item_details.columns_of(brings.kind, details)
+    columns, rules = item_details.columns_of(brings.kind, details), item_details.scope_of(details)
     await _require_there(tx, perspective, details)
     await contents.require_deliverable(tx, perspective=perspective, brings=brings)
-    scope = await scopes.create(tx, perspective=perspective, rules=details.scope)
+    scope = await scopes.create(tx, perspective=perspective, rules=rules)
     item = new_item(
         group_id=perspective.group_id,
         perspective_id=perspective.id,
@@ -210,9 +210,9 @@ async def change(
     Raises `MallItemNotFound`, `EditedMeanwhile`, and what `create` does.
     """
     item, perspective = await _locked_for(tx, actor, item_id, expected_version)
-    columns = item_details.columns_of(item.kind, details)
+    columns, rules = item_details.columns_of(item.kind, details), item_details.scope_of(details)
     await _require_there(tx, perspective, details)
-    await scopes.replace(tx, scope_id=item.scope_id, perspective=perspective, rules=details.scope)
+    await scopes.replace(tx, scope_id=item.scope_id, perspective=perspective, rules=rules)
     new_values = {f"new_{name}": value for name, value in columns.items()}
     changed = await tx.one(change_item, item_id=item.id, new_changed_at=now, **new_values)
     assert changed is not None, "an item is never deleted"

@@ -116,7 +116,7 @@ SHELF_START: Final = Place(POSITION_FIRST, SMALLEST_ID)
 
 
 class Offered(NamedTuple):
-    """An item a member can redeem, or with `obstacle` could when it opens."""
+    """An item a member can redeem, or with `obstacle` why they cannot now."""
 
     item: MallItem
     obstacle: Obstacle | None
@@ -151,8 +151,9 @@ async def shelf(
 ) -> list[Offered] | None:
     """What the member can redeem, in the order of the shelf (MAL-1).
 
-    Of what cannot be had now that is shown which will open, and what is sold out. None for a card
-    that is not theirs, or a store or perspective that is none of their group's.
+    Of what cannot be had now that is shown which will open, what is sold out and what the member
+    had their share of. None for a card that is not theirs, or a store or perspective that is none
+    of their group's.
     """
     member = await members.signed_in(tx, member_id)
     asker = await _asker(tx, member, asked, now)
@@ -200,7 +201,7 @@ async def seen(
     loaded = await scopes.load(tx, [item.scope_id])
     obstacle = _least(loaded[item.scope_id], asker.circumstances)
     left = await _left(tx, member, [item])
-    return Offered(item, obstacle, left.get(item.id))
+    return _offered(item, obstacle, left.get(item.id))
 
 
 async def require_left(
@@ -296,7 +297,16 @@ async def _judged(
         if obstacle is None or obstacle.reason is ObstacleReason.NOT_OPEN
     ]
     left = await _left(tx, member, [item for item, _ in kept])
-    return [Offered(item, obstacle, left.get(item.id)) for item, obstacle in kept]
+    return [_offered(item, obstacle, left.get(item.id)) for item, obstacle in kept]
+
+
+def _offered(item: MallItem, obstacle: Obstacle | None, left_for_member: int | None) -> Offered:
+    """What the scope says stands in the way, then what is left: pieces, and of them for whom."""
+    if obstacle is None and item.stock_left == 0:
+        obstacle = Obstacle(ObstacleReason.SOLD_OUT)
+    elif obstacle is None and left_for_member == 0:
+        obstacle = Obstacle(ObstacleReason.LIMIT_REACHED)
+    return Offered(item, obstacle, left_for_member)
 
 
 def _least(scope: LoadedScope, found: Sequence[Circumstances]) -> Obstacle | None:
