@@ -7,13 +7,18 @@ import pytest
 from sqlalchemy import bindparam
 from sqlmodel import col, select
 
-from app.core.db import Database, statement
+from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id, parse_type_id, type_id
+from app.core.money import Money
 from app.models.cards import CardStatus
 from app.models.coupons import Coupon
 from app.models.ledger import SystemAccount
+from app.models.orders import Order
 from app.services import cards, ledger, points_mall
+from app.services import shop as orders_of_all
+from app.services.ledger import sheet
 from app.services.members import Bearer
+from app.services.payments import Online
 from app.services.points_mall import fulfilling, offering
 from tests.factories import gift_cards, packages
 from tests.factories.cards import Counter, a_device, counter, the_card
@@ -38,7 +43,7 @@ from tests.factories.points_mall import (
     set_listed,
     stock_of,
 )
-from tests.factories.races import beside, call
+from tests.factories.races import Work, beside, call
 from tests.factories.reading import every, one
 from tests.factories.small_world import a_member
 from tests.factories.spendings import entries_of_system_account
@@ -51,6 +56,7 @@ raw_code = statement(
     ),
     into=str,
 )
+order_rows = statement(select(Order).order_by(col(Order.id)), into=Order)
 coupons_there = statement(select(Coupon).order_by(col(Coupon.id)), into=Coupon)
 
 
@@ -332,6 +338,63 @@ async def test_two_at_once_share_neither_the_last_piece_nor_a_limit(
     refused_too = [e for e in outcomes if isinstance(e, points_mall.MallItemLimitReached)]
     assert len(refused_too) == 1
     assert (await points_of(till), await stock_of(till, once)) == (200, 9)
+    assert await database.scan(ledger.check) == []
+
+
+async def test_overdue_orders_end_beside_a_redemption_without_a_deadlock(
+    till: Counter, database: Database
+) -> None:
+    """MAL-2, TOP-7: both take their locks in one order, so neither is run again."""
+    member, shop = till.shop.member, till.shop
+    await give_points(till, 300)
+    await database.run(a_device, member_id=member.id, group=shop.places.group, now=till.now)
+    price = {"amount": 9_90, "currency": "CNY"}
+    cup, pot = await listed(till, price=price), await listed(till, name="A pot", price=price)
+    runs: list[str] = []
+
+    def counted(work: Work) -> Work:
+        async def run(tx: Transaction) -> Any:
+            runs.append("run")
+            return await work(tx)
+
+        return run
+
+    def redeem(item: Any, at: datetime) -> Work:
+        wish = points_mall.Wish(
+            card_id=shop.card.id,
+            item_id=parse_type_id("mall", item["id"]),
+            quantity=1,
+            price_points=100,
+            price=Money(9_90, "CNY"),
+            store_id=shop.store.id,
+            recipient=None,
+        )
+        online = Online(provider="wechat_pay", scene="JSAPI", return_url="/mall")
+        return counted(
+            call(
+                points_mall.place,
+                bearer=Bearer(member.id, member.id),
+                wish=wish,
+                online=online,
+                request_key=new_id().hex,
+                now=at,
+            )
+        )
+
+    for item in (cup, pot):
+        await database.run(redeem(item, till.now))
+    runs.clear()
+    later = till.now + timedelta(minutes=17)
+    overdue = counted(call(orders_of_all.cancel_overdue, now=later))
+    # It has its piece of the pot, and wants the points that the first overdue order gives back to.
+    await beside(database, redeem(pot, later), before=sheet.lock_accounts, second=overdue)
+    assert len(runs) == 2
+    while await database.run(overdue):
+        pass
+    states = [each.state for each in await every(database, order_rows)]
+    assert states == ["CANCELLED", "CANCELLED", "PENDING"]
+    assert await points_of(till) == 200
+    assert (await stock_of(till, cup), await stock_of(till, pot)) == (10, 9)
     assert await database.scan(ledger.check) == []
 
 

@@ -29,7 +29,6 @@ from app.services.payments import Placed
 ORDERS_PER_HOUR_MAX = 30
 OPEN_ORDERS_MAX = 5
 """Unpaid orders of one member at once: each may hold a piece of a product's stock."""
-CANCELLED_AT_ONCE_MAX = 200
 STORED_VALUE = (OrderKind.GIFT_CARD,)
 """What is bought with these is money again, so TOP-8 holds for them too."""
 
@@ -44,17 +43,17 @@ number_open = statement(
     ),
     into=int,
 )
-overdue = statement(
-    select(Order)
+# Not locked: whoever ends it takes its member and card first.
+longest_overdue = statement(
+    select(Order.id)
     .where(
         # Said as the index says it, so that the few that wait are found by it.
         col(Order.state) == literal_column("'PENDING'"),
         col(Order.expires_at) <= bindparam("before"),
     )
     .order_by(col(Order.expires_at))
-    .limit(CANCELLED_AT_ONCE_MAX)
-    .with_for_update(skip_locked=True),
-    into=Order,
+    .limit(1),
+    into=UUID,
 )
 _is_pending = (
     col(Order.id) == bindparam("order_id"),

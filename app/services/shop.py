@@ -172,12 +172,18 @@ async def cancel(tx: Transaction, *, bearer: Bearer, order_id: UUID, now: dateti
 
 
 async def cancel_overdue(tx: Transaction, *, now: datetime) -> int:
-    """Cancel orders nobody paid in time, a batch at once; how many there were."""
-    found = await tx.all(orders.overdue, before=now - payments.OVERDUE_AFTER)
-    # By product, so that two batches at once give stock back in the same order.
-    for order in sorted(found, key=lambda each: (each.product_id, each.id)):
-        await give_up(tx, order, now=now)
-    return len(found)
+    """Cancel the one order that has been overdue for longest; 0 where none is.
+
+    One in a transaction, locked like all (`orders`): with a second the product of that one would
+    come after the accounts of the first, and wait for who takes a piece of it and wants those.
+    """
+    order_id = await tx.one(orders.longest_overdue, before=now - payments.OVERDUE_AFTER)
+    if order_id is None:
+        return 0
+    held = await orders.hold(tx, order_id)
+    if held.order.state is OrderState.PENDING:  # neither paid nor given up meanwhile
+        await give_up(tx, held.order, now=now)
+    return 1
 
 
 async def give_up(tx: Transaction, order: Order, *, now: datetime) -> Order:
