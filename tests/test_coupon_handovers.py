@@ -31,10 +31,11 @@ from tests.factories.coupon_sales import (
     handed_over,
     mark,
 )
-from tests.factories.coupons import a_template
+from tests.factories.coupons import RETURN, USE, a_template, at_till
 from tests.factories.races import beside, call
 
 pytestmark = pytest.mark.anyio
+EXPORT = "{ memberExport }"
 CLAIM_IT = """mutation ($input: CouponClaimInput!) { couponClaim(input: $input) {
   ... on CouponClaimed { coupon { id code { value } } } ... on Problem { message } } }"""
 
@@ -307,3 +308,44 @@ async def test_one_gives_only_so_many_a_day(till: Counter) -> None:
     async with coupons_stay(till.database):
         answer = await till.as_member(HAND_OVER, id=coupon_id(coupons[1]), key=new_id().hex)
         assert answer == "TOO_MANY_REQUESTS"
+
+
+async def test_an_export_has_what_was_given_and_received_and_nothing_of_the_friend(
+    till: Counter,
+) -> None:
+    """SEC-4, IDN-8: a coupon has one past and several holders; each takes along their own part."""
+    coupon = await a_coupon(till)
+    kept = await handed_over(till, await a_coupon(till))
+    await till.as_member(TAKE_BACK, id=type_id("cho", kept.handover.id))
+    friend = await a_friend(till)
+    bill = at_till(till, {"code": {"value": coupon.code}}, orderNumber="GIVER-1")
+    used = await till.as_staff(USE, who=till.shop.cashier, input=bill)
+    undo = {"useId": used["use"]["id"], "reason": "Wrong table", "requestKey": "undo"}
+    await till.as_staff(RETURN, who=till.shop.cashier, input=undo)
+    begun = await handed_over(till, coupon)
+    later = till.later(hours=1)
+    await later.as_member(CLAIM, member_id=friend.id, secret=begun.secret, key="claim")
+    held = await coupon_of(till.database, coupon.id)
+    bill = at_till(later, {"code": {"value": held.code}}, orderNumber="FRIEND-1")
+    await later.as_staff(USE, who=till.shop.cashier, input=bill)
+    givers, friends = [
+        await later.as_member(EXPORT, member_id=each) for each in (till.shop.member.id, friend.id)
+    ]
+    both = {"couponId": str(coupon.id), "templateId": str(coupon.template_id)}
+    assert givers["couponsGiven"][0] == both | {
+        "state": "CLAIMED", "begunAt": till.now.isoformat(), "endedAt": later.now.isoformat(),
+        "expiresAt": begun.handover.expires_at.isoformat(),
+    }  # fmt: skip
+    assert [each["state"] for each in givers["couponsGiven"]] == ["CLAIMED", "TAKEN_BACK"]
+    assert [each["id"] for each in givers["coupons"]] == [str(kept.handover.coupon_id)]
+    assert [each["orderNumber"] for each in givers["couponUses"]] == ["GIVER-1"]
+    assert givers["couponsReceived"] == friends["couponsGiven"] == []
+    assert friends["couponsReceived"] == [both | {"receivedAt": later.now.isoformat()}]
+    assert [each["orderNumber"] for each in friends["couponUses"]] == ["FRIEND-1"]
+    (theirs,) = friends["coupons"]
+    # Not what the giver had it of, nor when, nor that a bill of theirs was voided.
+    assert (theirs["causeKind"], theirs["issuedAt"], theirs["returnedAt"]) == (
+        "FRIEND", later.now.isoformat(), None,
+    )  # fmt: skip
+    for document, other in ((givers, friend.id), (friends, till.shop.member.id)):
+        assert str(other) not in str(document)

@@ -1,5 +1,6 @@
 """All that is kept about a member, as one document (IDN-8, SEC-4)."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 from enum import StrEnum
@@ -8,12 +9,12 @@ from uuid import UUID
 
 from sqlmodel import col, select
 
-from app.core.db import Transaction, any_of, statement
+from app.core.db import Transaction, any_of, changed_copy, statement
 from app.models.adjustments import Adjustment, CardRefund
 from app.models.behaviour import EventEarning, MemberEvent, Notice, PointsCase
 from app.models.cards import Card, CodeScan
 from app.models.compliance import RealName
-from app.models.coupons import Coupon, CouponUse
+from app.models.coupons import Coupon, CouponHandover, CouponUse, HandoverState
 from app.models.gift_cards import GiftCard, GiftCardBuyer, GiftCardGift
 from app.models.identities import Merge
 from app.models.ledger import Entry, Lot, Posting, PostingKind
@@ -29,9 +30,12 @@ from app.models.student_ids import StudentVerification
 from app.models.tiers import TierChange, TierGrant
 from app.models.top_ups import TopUpOrder
 from app.services import identities, ledger, members, schemes, tags
+from app.services.coupons import handovers
 
 EXPORT_ROWS_MAX = 20_000
 """Of each kind; a document that would need more says that it is not complete."""
+FRIEND = "FRIEND"
+"""What a coupon came of that a friend gave: what the friend had it of is the friend's (CPN-6)."""
 
 records_of = statement(
     select(Member).where(col(Member.id).in_(members.own_records)).order_by(col(Member.id)),
@@ -53,6 +57,13 @@ events_told = _newest(MemberEvent, col(MemberEvent.member_id), "member_ids")
 event_earnings = _newest(EventEarning, col(EventEarning.event_id), "event_ids")
 coupons_had = _newest(Coupon, col(Coupon.member_id), "member_ids")
 coupons_used = _newest(CouponUse, col(CouponUse.coupon_id), "coupon_ids")
+coupons_held_out = _newest(CouponHandover, col(CouponHandover.giver_id), "member_ids")
+coupons_claimed = _newest(
+    CouponHandover,
+    col(CouponHandover.coupon_id),
+    "coupon_ids",
+    col(CouponHandover.state) == HandoverState.CLAIMED,
+)
 student_ids_asked_for = _newest(
     StudentVerification, col(StudentVerification.member_id), "member_ids"
 )
@@ -85,6 +96,25 @@ cases_marked = _newest(PointsCase, col(PointsCase.card_id), "card_ids")
 packages_owned = _newest(OwnedPackage, col(OwnedPackage.member_id), "member_ids")
 agreements_accepted = _newest(AgreementAcceptance, col(AgreementAcceptance.member_id), "member_ids")
 lots_had = _newest(Lot, col(Lot.account_id), "account_ids")
+
+
+class HeldOut(NamedTuple):
+    """A coupon that was given to a friend, or would have been."""
+
+    coupon_id: UUID
+    template_id: UUID
+    state: HandoverState
+    begun_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+class Received(NamedTuple):
+    """A coupon that a friend gave."""
+
+    coupon_id: UUID
+    template_id: UUID
+    received_at: datetime
 
 
 class Movement(NamedTuple):
@@ -130,6 +160,7 @@ async def export(tx: Transaction, *, member_id: UUID, now: datetime) -> dict[str
     held: list[Card] = await tx.all(cards_held, member_ids=member_ids)
     document = (
         await _about_the_person(tx, member, records)
+        | await _coupons(tx, member_ids)
         | await _on_cards(tx, held)
         | await _bought(tx, [card.id for card in held])
         | await _stored(tx, [card.id for card in held])
@@ -144,7 +175,6 @@ async def _about_the_person(
     by_member = {"member_ids": [record.id for record in records]}
     ordered: list[Order] = await tx.all(orders_made, **by_member)
     events: list[MemberEvent] = await tx.all(events_told, **by_member)
-    had: list[Coupon] = await tx.all(coupons_had, **by_member)
     tagged = await tags.of_members(tx, by_member["member_ids"])
     return {
         "records": _shown(
@@ -182,15 +212,6 @@ async def _about_the_person(
             await tx.all(event_earnings, event_ids=[event.id for event in events]),
             "event_id card_id outcome points growth",
         ),
-        "coupons": _shown(
-            had,
-            "id template_id state cause_kind issued_at valid_from valid_until returned_at ended_at",
-        ),
-        "couponUses": _shown(
-            await tx.all(coupons_used, coupon_ids=[coupon.id for coupon in had]),
-            "coupon_id state channel store_id order_number bill_amount took_off currency used_at"
-            " ended_at",
-        ),
         "packages": _shown(
             await tx.all(packages_owned, **by_member),
             "id package_id card_id order_id store_id name currency price price_reason state"
@@ -227,6 +248,69 @@ async def _about_the_person(
             " shipped_at ended_at",
         ),
     }
+
+
+async def _coupons(tx: Transaction, member_ids: list[UUID]) -> dict[str, list[dict[str, Any]]]:
+    """Coupons, and those that went to friends or came from some (CPN-6). A coupon has one past and
+    several holders: of it belongs to the member what happened in the member's hands."""
+    had: list[Coupon] = await tx.all(coupons_had, member_ids=member_ids)
+    held_out: list[CouponHandover] = await tx.all(coupons_held_out, member_ids=member_ids)
+    by_id = {coupon.id: coupon for coupon in had}
+    by_id |= await handovers.coupons(tx, {each.coupon_id for each in held_out} - by_id.keys())
+    claims: defaultdict[UUID, list[CouponHandover]] = defaultdict(list)
+    for claim in reversed(await tx.all(coupons_claimed, coupon_ids=list(by_id))):
+        claims[claim.coupon_id].append(claim)  # the oldest first
+    received = [
+        Received(coupon_id, by_id[coupon_id].template_id, _ended(each))
+        for coupon_id, of_coupon in claims.items()
+        for each in of_coupon
+        if each.receiver_id in member_ids
+    ]
+    since = {each.coupon_id: each.received_at for each in received}
+
+    def is_ours(use: CouponUse) -> bool:
+        later = (each.giver_id for each in claims[use.coupon_id] if _ended(each) > use.begun_at)
+        return next(later, by_id[use.coupon_id].member_id) in member_ids
+
+    used: list[CouponUse] = await tx.all(coupons_used, coupon_ids=list(by_id))
+    return {
+        "coupons": _shown(
+            [
+                each if each.issued_to_id in member_ids else _of_friend(each, since[each.id])
+                for each in had
+            ],
+            "id template_id state cause_kind issued_at valid_from valid_until returned_at ended_at",
+        ),
+        "couponUses": _shown(
+            [use for use in used if is_ours(use)],
+            "coupon_id state channel store_id order_number bill_amount took_off currency used_at"
+            " ended_at",
+        ),
+        "couponsGiven": _shown(
+            [
+                HeldOut(
+                    each.coupon_id, by_id[each.coupon_id].template_id, each.state, each.begun_at,
+                    each.expires_at, each.ended_at,
+                )
+                for each in held_out
+            ],
+            " ".join(HeldOut._fields),
+        ),
+        "couponsReceived": _shown(received, " ".join(Received._fields)),
+    }  # fmt: skip
+
+
+def _of_friend(coupon: Coupon, since: datetime) -> Coupon:
+    """A coupon that a friend gave, as if its past began with that."""
+    returned_at = coupon.returned_at
+    if returned_at is not None and returned_at < since:
+        returned_at = None
+    return changed_copy(coupon, cause_kind=FRIEND, issued_at=since, returned_at=returned_at)
+
+
+def _ended(claim: CouponHandover) -> datetime:
+    assert claim.ended_at is not None, "what was claimed is over"
+    return claim.ended_at
 
 
 async def _on_cards(tx: Transaction, held: list[Card]) -> dict[str, list[dict[str, Any]]]:
