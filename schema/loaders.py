@@ -61,10 +61,11 @@ from app.services import (
 from app.services.actors import Actor
 from app.services.benefits import Held
 from app.services.coupons import reading as coupon_records
-from app.services.coupons import terms
+from app.services.coupons import terms, withdrawing
 from app.services.coupons.giving import Portion, pack_items
 from app.services.coupons.reading import CouponFilter
 from app.services.coupons.standing import CouponStatus
+from app.services.coupons.withdrawing import Withdrawal
 from app.services.gift_cards import gifts, holding, products
 from app.services.ledger import Line, Scope
 from app.services.packages import agreements
@@ -158,6 +159,9 @@ class Loaders:
             self._coupon_pack_items
         )
         self.coupon_uses: DataLoader[UUID, list[CouponUse]] = DataLoader(self._coupon_uses)
+        self.coupon_withdrawal: DataLoader[UUID, Withdrawal | None] = DataLoader(
+            self._coupon_withdrawals
+        )
         self.coupons_seen: DataLoader[CouponsPage, list[Coupon]] = DataLoader(self._coupons_seen)
         self.gift_portions: DataLoader[coupons.Gift, list[Portion]] = DataLoader(
             self._gift_portions
@@ -255,6 +259,10 @@ class Loaders:
     async def _coupon_uses(self, coupon_ids: list[UUID]) -> list[list[CouponUse]]:
         found = await self.database.read(coupon_records.uses_by_coupon, coupon_ids)
         return [found[i] for i in coupon_ids]
+
+    async def _coupon_withdrawals(self, coupon_ids: list[UUID]) -> list[Withdrawal | None]:
+        found = await self.database.read(withdrawing.by_coupon, coupon_ids)
+        return [found.get(i) for i in coupon_ids]
 
     async def _coupons_seen(self, pages: list[CouponsPage]) -> list[list[Coupon]]:
         return await self.database.read(_coupons_of_each, pages)

@@ -1,15 +1,13 @@
 """CPN-5: many coupons are changed at once, after a preview, with a trace of each."""
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlmodel import col, select
 
 from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id, parse_type_id, type_id
-from app.jobs.worker import Worker
 from app.models.coupons import Coupon, CouponState
 from app.models.members import Tag
 from app.models.operations import AuditRecord
@@ -31,6 +29,7 @@ from tests.factories.coupon_sales import (
     coupons_stay,
     handed_over,
     mark,
+    work,
 )
 from tests.factories.races import beside, call
 from tests.factories.reading import every
@@ -62,16 +61,6 @@ def a_change(coupon: Coupon, values: dict[str, Any], **wanted: Any) -> dict[str,
 async def start(till: Counter, asked: dict[str, Any], **more: Any) -> Any:
     more = {"reason": "The stores were closed", "requestKey": new_id().hex} | more
     return await till.as_staff(START, input=asked | more)
-
-
-async def work(till: Counter) -> None:
-    """Do the jobs there are, each in a transaction of its own."""
-    await Worker(
-        till.database,
-        cast("Any", SimpleNamespace()),
-        next_times={},
-        clock=lambda: till.now + timedelta(minutes=1),
-    ).drain()
 
 
 async def test_a_change_is_looked_at_then_made_with_a_trace_of_each(till: Counter) -> None:

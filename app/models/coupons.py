@@ -307,7 +307,7 @@ class HandoverState(StrEnum):
     TAKEN_BACK = "TAKEN_BACK"
     EXPIRED = "EXPIRED"
     WITHDRAWN = "WITHDRAWN"
-    """The coupon was taken from its giver, as by a refund of what brought it."""
+    """The coupon was withdrawn, as by a refund of what brought it."""
 
 
 class CouponHandover(Row, table=True):

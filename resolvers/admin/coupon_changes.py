@@ -1,4 +1,5 @@
-"""Changing many coupons at once, and whether they can be given to friends (CPN-5, CPN-6)."""
+"""Changing many coupons at once, withdrawing one, and whether they can be given to friends (CPN-5,
+CPN-6)."""
 
 from typing import Annotated
 
@@ -6,7 +7,7 @@ import strawberry
 
 from app.core.ids import parse_type_id
 from app.models.staff import Permission
-from app.services.coupons import changes, handovers
+from app.services.coupons import changes, handovers, withdrawing
 from auth.permissions import Needs
 from schema.context import Info
 from schema.coupons.changes import (
@@ -19,6 +20,11 @@ from schema.coupons.changes import (
 )
 from schema.coupons.handovers import CouponTemplateSetHandoverInput, CouponTemplateSetHandoverResult
 from schema.coupons.templates import CouponTemplate
+from schema.coupons.withdrawing import (
+    CouponTakenFromHolder,
+    CouponWithdrawInput,
+    CouponWithdrawResult,
+)
 from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
 
 Reads = Needs(Permission.COUPONS_READ)
@@ -97,6 +103,28 @@ class Mutation:
             now=info.context.now,
         )
         return CouponChangeStarted.of(started)
+
+    @strawberry.mutation(
+        permission_classes=[Writes],
+        description="Take a coupon that was issued by mistake from whoever has it, for good. A link"
+        " to a friend that nobody opened ends; neither the stock nor money moves.",
+    )
+    async def coupon_withdraw(
+        self,
+        info: Info,
+        input: Annotated[
+            CouponWithdrawInput, strawberry.argument(description="Which coupon, and why.")
+        ],
+    ) -> CouponWithdrawResult:
+        taken = await info.context.run(
+            withdrawing.withdraw,
+            await info.context.actor(),
+            coupon_id=parse_type_id("cpn", input.id),
+            reason=input.reason,
+            request_key=input.request_key,
+            now=info.context.now,
+        )
+        return CouponTakenFromHolder.of(taken, info.context.now)
 
     @strawberry.mutation(
         permission_classes=[Writes],

@@ -15,6 +15,7 @@ from schema.coupons.pack_sales import PACK_SALE_PROBLEMS
 from schema.coupons.templates import TEMPLATE_PROBLEMS
 from schema.coupons.terms import CouponKind, CouponTerms
 from schema.coupons.till import TILL_PROBLEMS
+from schema.coupons.withdrawing import WITHDRAWING_PROBLEMS
 from schema.problems import shown_as
 
 __all__ = [
@@ -37,4 +38,5 @@ HANDLERS = [
     *PACK_SALE_PROBLEMS,
     *HANDOVER_PROBLEMS,
     *CHANGE_PROBLEMS,
+    *WITHDRAWING_PROBLEMS,
 ]

@@ -61,6 +61,7 @@ class CouponChangeLine:
     revives: bool = strawberry.field(
         description="Whether it had expired and can be used again by it."
     )
+    withdraws: bool = strawberry.field(description="Whether it is taken from whoever has it.")
 
     @classmethod
     def of(cls, row: rows.CouponChangeLine) -> Self:
@@ -69,7 +70,8 @@ class CouponChangeLine:
             before=CouponValues.of(row.before),
             after=CouponValues.of(row.after),
             differs=True,
-            revives="state" in row.after,
+            revives="state" in row.after and not changes.withdraws(row.after),
+            withdraws=changes.withdraws(row.after),
         )
 
     @classmethod
@@ -80,6 +82,7 @@ class CouponChangeLine:
             after=CouponValues.of(effect.after),
             differs=bool(effect.after),
             revives=effect.revives,
+            withdraws=effect.withdraws,
         )
 
 
@@ -110,6 +113,10 @@ class CouponChange:
             finished_at=row.finished_at,
             row=row,
         )
+
+    @strawberry.field(description="The name of who began it; null is a partner's client.")
+    async def operator_name(self, info: Info) -> str | None:
+        return await info.context.loaders.operator_name.load(self.row.operator_id)
 
     @strawberry.field(description="What it did so far, coupon by coupon.")
     async def lines(
@@ -186,7 +193,7 @@ class CouponsWantedInput:
 
 @strawberry.input(
     description="What becomes of coupons; at least one. A coupon's life is never cut: where it"
-    " lasts longer already, it stays."
+    " lasts longer already, it stays. What was issued by mistake is withdrawn."
 )
 class CouponValuesInput:
     last_day: date | None = strawberry.field(
@@ -201,6 +208,11 @@ class CouponValuesInput:
     instructions: str | None = strawberry.field(
         default=None, description="Other words on how to use them."
     )
+    withdraw: bool = strawberry.field(
+        default=False,
+        description="Or take them from whoever has them, for good, and change nothing else. What a"
+        " bill holds just now, has used or what is over stays. The stock stays as it is.",
+    )
 
     def change(self) -> changes.Change:
         """What to change; raises `BadInput`."""
@@ -210,6 +222,7 @@ class CouponValuesInput:
             title=self.title,
             subtitle=self.subtitle,
             instructions=self.instructions,
+            withdraw=self.withdraw,
         )
 
 

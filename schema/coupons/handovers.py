@@ -36,7 +36,7 @@ describe(
         "CLAIMED": "A friend has it.",
         "TAKEN_BACK": "Its giver kept it.",
         "EXPIRED": "Nobody opened the link in time, so its giver kept it.",
-        "WITHDRAWN": "What had brought it was undone meanwhile.",
+        "WITHDRAWN": "The coupon was withdrawn meanwhile.",
     },
     name="CouponHandoverState",
 )

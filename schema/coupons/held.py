@@ -33,7 +33,7 @@ describe(
         "USED": "It was used.",
         "EXPIRED": "Its time is over.",
         "RETURNED_EXPIRED": "The bill it was used for was voided when its time was over.",
-        "WITHDRAWN": "What it was given for was undone.",
+        "WITHDRAWN": "What it was given for was undone, or it was issued by mistake.",
         "HANDED_OVER": "It is on its way to a friend: nobody can use it until one claims it.",
     },
 )

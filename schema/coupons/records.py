@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Self
+from uuid import UUID
 
 import strawberry
 
@@ -9,7 +10,7 @@ from app.core.ids import parse_type_id, type_id
 from app.models import coupons as rows
 from app.models.coupons import CouponUseState
 from app.services import coupons
-from app.services.coupons import issuing
+from app.services.coupons import issuing, withdrawing
 from app.services.coupons.codes import masked_code
 from app.services.coupons.reading import CouponFilter
 from app.services.coupons.standing import CouponStatus, status_at
@@ -82,6 +83,29 @@ class CouponUse:
         return Node.of(await info.context.loaders.node.load(store_id)) if store_id else None
 
 
+@strawberry.type(description="That staff withdrew a coupon that was issued by mistake.")
+class CouponWithdrawal:
+    at: datetime = strawberry.field(description="When.")
+    reason: str = strawberry.field(description="Why, as staff wrote it.")
+    change_id: strawberry.ID = strawberry.field(
+        description="The change that did it, `cbc_…`, of one coupon or of many."
+    )
+    operator_id: strawberry.Private[UUID]
+
+    @classmethod
+    def of(cls, found: withdrawing.Withdrawal, at: datetime) -> Self:
+        return cls(
+            at=at,
+            reason=found.reason,
+            change_id=strawberry.ID(type_id("cbc", found.change_id)),
+            operator_id=found.operator_id,
+        )
+
+    @strawberry.field(description="The name of who did it; null is a partner's client.")
+    async def operator_name(self, info: Info) -> str | None:
+        return await info.context.loaders.operator_name.load(self.operator_id)
+
+
 @strawberry.type(description="A coupon of a member. Its code is its holder's secret.")
 class Coupon:
     id: strawberry.ID = strawberry.field(description="Its id, `cpn_…`.")
@@ -146,6 +170,17 @@ class Coupon:
     async def uses(self, info: Info) -> list[CouponUse]:
         found = await info.context.loaders.coupon_uses.load(self.row.id)
         return [CouponUse.of(each) for each in found]
+
+    @strawberry.field(
+        description="WITHDRAWN by staff: who did it, when and why; null where what it was given for"
+        " was undone, or its holder is gone."
+    )
+    async def withdrawal(self, info: Info) -> CouponWithdrawal | None:
+        if self.status is not CouponStatus.WITHDRAWN:
+            return None
+        found = await info.context.loaders.coupon_withdrawal.load(self.row.id)
+        assert self.row.ended_at is not None, "what was withdrawn is over"
+        return CouponWithdrawal.of(found, self.row.ended_at) if found else None
 
 
 @strawberry.type(description="The coupons are the member's.")

@@ -97,7 +97,10 @@ class CouponLocked(Problem):
         return cls(message=str(error), until=error.until)
 
 
-@strawberry.type(description="What the coupon was given for was undone, or its holder is gone.")
+@strawberry.type(
+    description="What the coupon was given for was undone, it was issued by mistake, or its holder"
+    " is gone."
+)
 class CouponWithdrawn(Problem): ...
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -11,6 +12,7 @@ from sqlmodel import col, select, update
 
 from app.core.db import Database, Transaction, statement
 from app.core.ids import new_id, parse_type_id, type_id
+from app.jobs.worker import Worker
 from app.models.coupons import (
     Coupon,
     CouponChange,
@@ -20,6 +22,7 @@ from app.models.coupons import (
     CouponState,
     CouponTemplate,
     CouponTerms,
+    CouponUse,
     HandoverRule,
 )
 from app.models.members import Member
@@ -99,9 +102,21 @@ CHANGE = """query ($id: ID!) { couponChange(id: $id) { state numberOfCoupons num
   numberChanged finishedAt reason lines(first: 100) { edges { node { couponId revives
     before { validUntil title instructions } after { validUntil title instructions } } } } } }"""
 CHANGES = "{ couponChanges { edges { node { id } } } }"
+WITHDRAW = """mutation ($input: CouponWithdrawInput!) { couponWithdraw(input: $input) { __typename
+  ... on CouponTakenFromHolder { replayed coupon { id status endedAt withdrawal {
+    at reason operatorName changeId } } }
+  ... on CouponUsed { usedAt } ... on CouponLocked { until } ... on CouponExpired { expiredAt }
+  ... on Problem { message } } }"""
+WITHDRAWN = """query ($id: ID!) { coupon(id: $id) { status withdrawal {
+  at reason operatorName changeId } } }"""
+WITHDRAWALS_PREVIEW = """query ($input: CouponChangeInput!) { couponChangePreview(input: $input) {
+  numberOfCoupons sample { couponId differs revives withdraws } } }"""
+WITHDRAWALS = """query ($id: ID!) { couponChange(id: $id) { state numberOfCoupons numberSeen
+  numberChanged operatorName reason lines(first: 100) { edges { node { couponId revives withdraws
+    before { validUntil title } after { validUntil title } } } } } }"""
 
 _tables: list[Any] = [
-    Coupon, CouponPackSale, CouponHandover, CouponChange, CouponChangeLine, CouponTerms,
+    Coupon, CouponUse, CouponPackSale, CouponHandover, CouponChange, CouponChangeLine, CouponTerms,
     CouponTemplate, Order, Payment,
 ]  # fmt: skip
 _rows = [statement(select(table).order_by(table.id), into=table) for table in _tables]
@@ -151,6 +166,16 @@ async def mark(
 async def allow_all(tx: Transaction) -> None:
     """Let the coupons of every template be given to friends."""
     await tx.changed(_let_all)
+
+
+async def work(till: Counter) -> None:
+    """Do the jobs there are, each in a transaction of its own."""
+    await Worker(
+        till.database,
+        cast("Any", SimpleNamespace()),
+        next_times={},
+        clock=lambda: till.now + timedelta(minutes=1),
+    ).drain()
 
 
 def sale_id_of(sale: Any) -> UUID:

@@ -6,7 +6,8 @@ and `states`; `giving` issues coupons for a cause, `issuing` by staff and to tho
 `redeeming` is the till's, `reading` lists, and `expiring` is what the clock brings about.
 
 `pack_sales`, `pack_buying` and `pack_selling` are packs for money (CPN-7), `handovers` coupons on
-their way to a friend (CPN-6), and `changes` what is done to many at once (CPN-5).
+their way to a friend (CPN-6), `changes` what is done to many at once (CPN-5), and `withdrawing` how
+a single one is taken from whoever has it.
 """
 
 from app.services.coupons.expiring import expire_due, remind_due, withdraw_of_member

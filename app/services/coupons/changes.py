@@ -1,7 +1,8 @@
 """Changing many coupons of a template at once: who finds them, what becomes of them (CPN-5).
 
 What was promised is only ever made better or said more clearly: a coupon's life is never cut, and
-what it takes off stays. A job walks through the coupons in the order of their ids, a batch in a
+what it takes off stays. What was issued by mistake is withdrawn, by a change that says so and
+nothing else. A job walks through the coupons in the order of their ids, a batch in a
 transaction that also says how far it came; so an interrupted change goes on where it was, and each
 coupon is changed once.
 """
@@ -41,6 +42,7 @@ from app.services.coupons.details import (
     SUBTITLE_CHARS_MAX,
     TITLE_CHARS_MAX,
 )
+from app.services.coupons.standing import UNSPENT, status_at
 from app.services.coupons.validity import Span
 
 JOB = "coupon_change.batch"
@@ -189,7 +191,8 @@ class Change:
     """What becomes of coupons; None leaves a value as it is.
 
     `last_day` is the last on which one can be used, by the clock of the template;
-    `extend_days` moves each coupon's own last day.
+    `extend_days` moves each coupon's own last day. `withdraw` takes coupons from whoever has them,
+    and goes with nothing else.
     """
 
     last_day: date | None = None
@@ -197,10 +200,14 @@ class Change:
     title: str | None = None
     subtitle: str | None = None
     instructions: str | None = None
+    withdraw: bool = False
 
     def __post_init__(self) -> None:
-        if not any(value is not None for value in asdict(self).values()):
+        number = sum(value is not None and value is not False for value in asdict(self).values())
+        if not number:
             raise BadInput("A change must change something.")
+        if self.withdraw and number > 1:
+            raise BadInput("Coupons are withdrawn, or else changed.")
         if self.last_day is not None and self.extend_days is not None:
             raise BadInput("Give lastDay or extendDays, not both.")
         if self.last_day is not None and self.last_day.year > LAST_YEAR:
@@ -221,6 +228,7 @@ class Change:
             instructions=None
             if instructions is None
             else checked_paragraphs("instructions", instructions, at_most=INSTRUCTIONS_CHARS_MAX),
+            withdraw=self.withdraw,
         )
 
     @property
@@ -253,6 +261,10 @@ class Effect(NamedTuple):
     after: dict[str, Any]
     valid_until: datetime
     revives: bool
+
+    @property
+    def withdraws(self) -> bool:
+        return withdraws(self.after)
 
 
 class Preview(NamedTuple):
@@ -341,9 +353,9 @@ async def start(
     await tx.insert(row)
     await jobs.enqueue(tx, JOB, {"change_id": row.id}, now=now)
     await audit.record(
-        tx, actor, "coupons.change", object_kind="coupon_change", object_id=row.id,
-        node_id=template.perspective_id, now=now, template=template.id, number=number,
-        reason=reason,
+        tx, actor, "coupons.withdraw" if change.withdraw else "coupons.change",
+        object_kind="coupon_change", object_id=row.id, node_id=template.perspective_id, now=now,
+        template=template.id, number=number, reason=reason,
     )  # fmt: skip
     return Started(row, is_replay=False)
 
@@ -367,8 +379,11 @@ async def work_on(tx: Transaction, *, change_id: UUID, now: datetime) -> None:
     effects = [effect_on(each, promised[each.terms_id], template, change, now) for each in found]
     effects = [each for each in effects if each.after]
     new_terms = await _reworded(tx, row, [promised[e.coupon.terms_id] for e in effects], change)
-    for each in effects:
-        await _apply(tx, each, template, new_terms, now)
+    if change.withdraw:
+        await giving.withdraw(tx, [each.coupon.id for each in effects], now=now)
+    else:
+        for each in effects:
+            await _apply(tx, each, template, new_terms, now)
     await tx.insert(
         *(
             new_line(
@@ -391,7 +406,10 @@ async def work_on(tx: Transaction, *, change_id: UUID, now: datetime) -> None:
 def effect_on(
     coupon: Coupon, terms: CouponTerms, template: CouponTemplate, change: Change, now: datetime
 ) -> Effect:
-    """What a change makes of one coupon. A life is never cut, and what stays over is left alone."""
+    """What a change makes of one coupon. A life is never cut, what stays over is left alone, and
+    so is what a bill holds when it would be withdrawn."""
+    if change.withdraw:
+        return _withdrawal(coupon, now)
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     until = max(coupon.valid_until, _extended(coupon, template, change))
@@ -407,6 +425,18 @@ def effect_on(
         if getattr(terms, name) != text:
             before[name], after[name] = getattr(terms, name), text
     return Effect(coupon, before, after, until, revives)
+
+
+def _withdrawal(coupon: Coupon, now: datetime) -> Effect:
+    if status_at(coupon, now) not in UNSPENT:
+        return Effect(coupon, {}, {}, coupon.valid_until, revives=False)
+    before, after = {"state": coupon.state}, {"state": CouponState.WITHDRAWN}
+    return Effect(coupon, before, after, coupon.valid_until, revives=False)
+
+
+def withdraws(after: dict[str, Any]) -> bool:
+    """Whether what a line says of a coupon is that it was withdrawn."""
+    return after.get("state") == CouponState.WITHDRAWN
 
 
 async def seen_by(tx: Transaction, actor: Actor, *, change_id: UUID) -> CouponChange | None:

@@ -13,7 +13,7 @@ from app.models.behaviour import Notice
 from app.models.coupons import Coupon, CouponState, CouponTerms
 from app.models.members import Member, MemberStatus
 from app.services import live, members, notices
-from app.services.coupons.giving import release_uses, withdraw_unused
+from app.services.coupons.giving import withdraw
 
 EXPIRED_AT_ONCE_MAX = 500
 REMINDED_AT_ONCE_MAX = 200
@@ -112,8 +112,7 @@ async def withdraw_of_member(tx: Transaction, *, member_id: UUID, now: datetime)
     """Withdraw what somebody has not used whose account is closed (IDN-8)."""
     states = [CouponState.VALID, CouponState.LOCKED]
     ids = await tx.all(unused_of_member, member_id=member_id, states=states)
-    await tx.changed(release_uses, coupon_ids=ids, new_ended_at=now)
-    await tx.changed(withdraw_unused, ids=ids, new_ended_at=now)
+    await withdraw(tx, ids, now=now)
 
 
 def _notice(coupons: list[_Due], now: datetime) -> Notice:

@@ -295,12 +295,18 @@ async def take_back(
     ended = [each for each in held if each.state is CouponState.WITHDRAWN]
     kept = {each.id for each in [*used, *ended]}
     ids = [each.id for each in held if each.id not in kept and each.state in WITHDRAWABLE]
-    await tx.changed(release_uses, coupon_ids=ids, new_ended_at=now)
-    await tx.changed(end_handovers, coupon_ids=ids, new_ended_at=now)
-    await tx.changed(withdraw_unused, ids=ids, new_ended_at=now)
+    await withdraw(tx, ids, now=now)
     at_bills = [each.id for each in used if each.member_id == each.issued_to_id]
     await tx.changed(end_with_its_bill, ids=at_bills, new_valid_until=now)
     return TakenBack(withdrawn=len(ids) + len(ended), used=len(used))
+
+
+async def withdraw(tx: Transaction, ids: list[UUID], *, now: datetime) -> None:
+    """Take coupons, which the caller has locked, from whoever has them: bills let go of them, and
+    links by which they were held out work no more."""
+    await tx.changed(release_uses, coupon_ids=ids, new_ended_at=now)
+    await tx.changed(end_handovers, coupon_ids=ids, new_ended_at=now)
+    await tx.changed(withdraw_unused, ids=ids, new_ended_at=now)
 
 
 async def locked_of_cause(tx: Transaction, *, cause_kind: str, cause_id: UUID) -> list[Coupon]:

@@ -26,6 +26,9 @@ class CouponStatus(StrEnum):
 FIXED = (CouponState.USED, CouponState.WITHDRAWN, CouponState.HANDED_OVER)
 """What is as it is, whatever the time: what is on its way to a friend comes back first."""
 
+UNSPENT = (CouponStatus.UPCOMING, CouponStatus.VALID, CouponStatus.HANDED_OVER)
+"""What can be taken from whoever has it: neither over nor promised to a bill just now."""
+
 
 def is_locked(coupon: Coupon, now: datetime) -> bool:
     """Whether a bill holds the coupon; a lock whose time is over holds nothing."""

@@ -79,7 +79,7 @@ class CouponLocked(DomainError):
 
 
 class CouponWithdrawn(DomainError):
-    """What the coupon was given for was undone, or its holder is gone."""
+    """What the coupon was given for was undone, it was issued by mistake, or its holder is gone."""
 
     def __init__(self) -> None:
         super().__init__("This coupon was withdrawn.")
