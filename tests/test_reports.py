@@ -19,6 +19,7 @@ from tests.factories.ledger import account, nothing_moves
 from tests.factories.reports import (
     CHANGES,
     COMPLIANCE,
+    COUPONS,
     LINK,
     POINTS,
     STORED_VALUE,
@@ -361,6 +362,7 @@ QUERIES: list[tuple[str, dict[str, Any]]] = [
     (STORED_VALUE, {}),
     (POINTS, {}),
     (TOP_UPS, {"by": "DAY"}),
+    (COUPONS, {"by": "STORE"}),
     (COMPLIANCE, {}),
 ]
 NO_PERIODS = [

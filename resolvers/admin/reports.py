@@ -9,17 +9,20 @@ from app.models.staff import Permission
 from app.services.links import LINK_LIFE, SignedIn
 from app.services.reports import (
     compliance,
+    coupons,
     downloads,
     gift_cards,
     points,
     stored_value,
     top_ups,
 )
+from app.services.reports.coupons import CouponGrouping
 from app.services.reports.top_ups import Grouping
 from auth.permissions import Needs
 from schema.context import Info
 from schema.reports import (
     ComplianceReport,
+    CouponReport,
     From,
     GiftCardReport,
     PerspectiveId,
@@ -126,6 +129,35 @@ class Query:
             now=info.context.now,
         )
         return GiftCardReport.of(found)
+
+    @strawberry.field(
+        permission_classes=READS,
+        description="Coupons over a period: issued, used, ended, and what they cost.",
+    )
+    async def coupon_report(
+        self,
+        info: Info,
+        perspective_id: Annotated[
+            strawberry.ID,
+            strawberry.argument(
+                description="The node, `node_…`: the report covers the templates made there or"
+                " below."
+            ),
+        ],
+        from_: From,
+        to: To,
+        group_by: Annotated[CouponGrouping, strawberry.argument(description="By what to add up.")],
+    ) -> CouponReport:
+        found = await info.context.database.scan(
+            coupons.report,
+            await info.context.actor(),
+            perspective_id=parse_type_id("node", perspective_id),
+            from_day=from_,
+            to_day=to,
+            grouping=group_by,
+            now=info.context.now,
+        )
+        return CouponReport.of(found)
 
     @strawberry.field(
         permission_classes=READS,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from schema.reports.compliance import ComplianceReport
+from schema.reports.coupons import CouponReport
 from schema.reports.downloads import ReportLink, ReportLinkInput
 from schema.reports.gift_cards import GiftCardReport
 from schema.reports.points import PointsLiabilityReport
@@ -13,6 +14,7 @@ from schema.reports.top_ups import TopUpStatistics
 __all__ = [
     "HANDLERS",
     "ComplianceReport",
+    "CouponReport",
     "From",
     "GiftCardReport",
     "PerspectiveId",

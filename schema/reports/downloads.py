@@ -19,6 +19,7 @@ describe(
         "TOP_UPS": "Top-ups by day, store, plan and payment method.",
         "TOP_UP_ORDERS": "Every top-up of the period; only as EXCEL.",
         "GIFT_CARDS": "Gift cards: sales, balances, movements, product by product.",
+        "COUPONS": "What coupons cost, by template, store and day.",
         "COMPLIANCE": "Limits of prepaid cards, and what is beyond them.",
     },
 )

@@ -56,6 +56,12 @@ COMPLIANCE = """query ($at: ID!, $from: Date!, $to: Date!) {
       orders { orderId cardNumber holder amount { amount } needsRealName realNameRecordedAt
         needsTransfer methodName provider leavesTrace isAboveMost } numberOfOrders }
     expiringCash { cardNumber holder amount { amount currency } expiresAt } numberOfExpiring } }"""
+COUPONS = """query ($at: ID!, $from: Date!, $to: Date!, $by: CouponGrouping!) {
+  couponReport(perspectiveId: $at, from: $from, to: $to, groupBy: $by) {
+    about { startsAt endsAt } lines { ...line } totals { ...line } } }
+fragment line on CouponCostLine { templateId templateName store { name } day currency
+  issued used returned expired withdrawn tookOff { amount currency } givenBack { amount }
+  cost { amount } }"""
 LINK = """mutation ($input: ReportLinkInput!) { reportLink(input: $input) { url expiresAt } }"""
 
 

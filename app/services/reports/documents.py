@@ -12,6 +12,8 @@ from app.models.cards import Scheme
 from app.services import organisation
 from app.services.reports import (
     compliance,
+    coupon_tables,
+    coupons,
     gift_card_tables,
     gift_cards,
     points,
@@ -40,6 +42,7 @@ TITLES = {
     ReportKind.TOP_UPS: "充值统计 Top-up statistics",
     ReportKind.TOP_UP_ORDERS: "充值订单 Top-up orders",
     ReportKind.GIFT_CARDS: "礼品卡报表 Gift cards",
+    ReportKind.COUPONS: "优惠券成本报表 Coupon costs",
     ReportKind.COMPLIANCE: "预付卡合规报表 Prepaid card compliance",
 }
 
@@ -288,6 +291,9 @@ async def document(tx: Transaction, opened: Opened) -> Document:
             tables = await gift_card_tables.of_report(
                 tx, await gift_cards.of(tx, about, by_store=True)
             )
+        case ReportKind.COUPONS:
+            for by in coupons.CouponGrouping:
+                tables.append(coupon_tables.of_report(await coupons.of(tx, about, grouping=by)))
         case ReportKind.TOP_UP_ORDERS:
             tables = [table_of(TITLES[ReportKind.TOP_UP_ORDERS], ORDERS, ())]
     return Document(title=TITLES[opened.asked.kind], facts=_facts(opened), tables=tables)

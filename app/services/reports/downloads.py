@@ -22,6 +22,7 @@ class ReportKind(StrEnum):
     TOP_UPS = "TOP_UPS"
     TOP_UP_ORDERS = "TOP_UP_ORDERS"
     GIFT_CARDS = "GIFT_CARDS"
+    COUPONS = "COUPONS"
     COMPLIANCE = "COMPLIANCE"
 
 
