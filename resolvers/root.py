@@ -30,6 +30,7 @@ from resolvers.admin import orders as admin_orders
 from resolvers.admin import organisation as admin_organisation
 from resolvers.admin import packages as admin_packages
 from resolvers.admin import partners as admin_partners
+from resolvers.admin import payment_methods as admin_payment_methods
 from resolvers.admin import points as admin_points
 from resolvers.admin import points_mall as admin_points_mall
 from resolvers.admin import purchases as admin_purchases
@@ -92,6 +93,7 @@ from schema import (
     organisation,
     packages,
     partners,
+    payment_methods,
     payments,
     points,
     points_mall,
@@ -164,6 +166,7 @@ ADMIN = (
     admin_members,
     admin_orders,
     admin_organisation,
+    admin_payment_methods,
     admin_packages,
     admin_partners,
     admin_points,
@@ -208,6 +211,7 @@ HANDLERS = [
         organisation,
         packages,
         partners,
+        payment_methods,
         payments,
         points,
         points_mall,

@@ -15,8 +15,8 @@ from schema.compliance import CardCapReached, PersonCapReached
 from schema.enums import describe
 from schema.ledger import BalanceTooLarge, NotEnoughValue
 from schema.pages import Connection
+from schema.payment_methods import PaymentMethodUnknown
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import Long, Money
 from schema.values import AccountKind

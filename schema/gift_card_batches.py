@@ -20,10 +20,9 @@ from schema.gift_cards.problems import (
 from schema.gift_cards.products import GiftCardProduct
 from schema.imports import DownloadLink, Operator
 from schema.orders import MethodCannotPay
-from schema.organisation import PaymentMethod
 from schema.pages import Connection
+from schema.payment_methods import PaymentMethod, PaymentMethodUnknown
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import Money, MoneyInput
 

@@ -13,8 +13,8 @@ from schema.orders import (
     OrderRefunded,
 )
 from schema.packages.owned import PackageOver, RenewedAlready, VoucherUsed
+from schema.payment_methods import PaymentMethodUnknown
 from schema.points_mall.redemptions import FulfilmentNotOpen, RedemptionUsed
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 
 OrderRefundResult = Annotated[

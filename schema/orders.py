@@ -15,7 +15,8 @@ from app.services import orders, shop
 from app.services.payments import Placed
 from schema.context import Info
 from schema.enums import describe
-from schema.organisation import Node, PaymentMethod, checked_method_code
+from schema.organisation import Node
+from schema.payment_methods import PaymentMethod, PaymentMethodUnknown, checked_method_code
 from schema.payments import (
     NoOriginalRoute,
     PayerUnknown,
@@ -25,7 +26,6 @@ from schema.payments import (
     RefundRoute,
 )
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import Long, Money
 

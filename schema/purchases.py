@@ -9,13 +9,14 @@ import strawberry
 from app.core.ids import type_id
 from app.core.texts import checked_text
 from app.models import purchases as rows
-from app.services import payment_methods, purchases
+from app.services import purchases
 from schema.card_status import CardNotFound, CardNotUsable
 from schema.context import Info
 from schema.ledger import BalanceTooLarge
 from schema.loaders import History, HistoryPage
-from schema.organisation import Node, TerminalNotFound, checked_method_code
+from schema.organisation import Node, TerminalNotFound
 from schema.pages import Connection, page_limit, row_after
+from schema.payment_methods import PaymentMethodUnknown, checked_method_code
 from schema.problems import Problem, shown_as
 from schema.requests import RequestKeyReused
 from schema.scalars import CurrencyCode, Long, Money, MoneyInput
@@ -216,15 +217,6 @@ class OrderNumberTaken(Problem):
         return cls(message=str(error), purchase_id=purchase_id_of(error.purchase_id))
 
 
-@strawberry.type(description="The group has no such payment method.")
-class PaymentMethodUnknown(Problem):
-    code: str = strawberry.field(description="The code that was given.")
-
-    @classmethod
-    def of(cls, error: payment_methods.PaymentMethodUnknown) -> Self:
-        return cls(message=str(error), code=error.payment_code)
-
-
 @strawberry.type(description="The payments are not the bill's total.")
 class PaymentsDoNotAddUp(Problem):
     short_by: Long = strawberry.field(
@@ -373,7 +365,6 @@ PurchaseRefundResult = Annotated[
 HANDLERS = [
     shown_as(PurchaseNotFound, purchases.PurchaseNotFound),
     shown_as(OrderNumberTaken, purchases.OrderNumberTaken),
-    shown_as(PaymentMethodUnknown, payment_methods.PaymentMethodUnknown),
     shown_as(PaymentsDoNotAddUp, purchases.PaymentsDoNotAddUp),
     shown_as(LinesDoNotAddUp, purchases.LinesDoNotAddUp),
     shown_as(WrongCurrency, purchases.WrongCurrency),

@@ -19,9 +19,10 @@ from schema.compliance import (
 from schema.coupons import Gift
 from schema.ledger import BalanceTooLarge
 from schema.organisation import NodeNotFound, TerminalNotFound
+from schema.payment_methods import PaymentMethodUnknown
 from schema.payments import PayerUnknown, PaymentScene, PaymentUnavailable
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown, WrongCurrency
+from schema.purchases import WrongCurrency
 from schema.requests import RequestKeyReused
 from schema.scalars import Long, Money, MoneyInput
 from schema.schemes import NotAtThisStore

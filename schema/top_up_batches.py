@@ -13,7 +13,7 @@ from schema.context import Info
 from schema.enums import describe
 from schema.organisation import NodeNotFound
 from schema.pages import Connection
-from schema.purchases import PaymentMethodUnknown
+from schema.payment_methods import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import CurrencyCode, Long, Money
 from schema.top_ups import MethodCannotTopUp

@@ -22,8 +22,8 @@ from schema.adjustments import (
     CardRefundResult,
 )
 from schema.context import Info
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, First, page_limit, row_after
+from schema.payment_methods import checked_method_code
 
 
 @strawberry.type

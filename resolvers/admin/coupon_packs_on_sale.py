@@ -24,8 +24,8 @@ from schema.coupons.pack_sales import (
     CouponPackSellResult,
 )
 from schema.orders import OrderSold
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
+from schema.payment_methods import checked_method_code
 
 Reads = Needs(Permission.COUPONS_READ)
 Writes = Needs(Permission.COUPONS_WRITE)

@@ -31,8 +31,8 @@ from schema.gift_card_office import (
 )
 from schema.gift_cards.cards import SoldGiftCard
 from schema.imports import DownloadLink
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
+from schema.payment_methods import checked_method_code
 
 READS = [Needs(Permission.GIFT_CARDS_READ)]
 BatchId = Annotated[strawberry.ID, strawberry.argument(description="The bulk order, `gcb_…`.")]

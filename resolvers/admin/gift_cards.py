@@ -40,8 +40,8 @@ from schema.gift_cards.using import (
     GiftCardTurnInput,
     GiftCardTurnResult,
 )
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, Connection, First, page_limit, row_after
+from schema.payment_methods import checked_method_code
 
 Reads = Needs(Permission.GIFT_CARDS_READ)
 Writes = Needs(Permission.GIFT_CARDS_WRITE)

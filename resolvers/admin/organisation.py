@@ -7,7 +7,7 @@ import strawberry
 from app.core.ids import parse_type_id
 from app.models.organisation import NodeKind
 from app.models.staff import Permission
-from app.services import organisation, payment_methods
+from app.services import organisation
 from auth.permissions import Needs
 from schema.context import Info
 from schema.organisation import (
@@ -16,8 +16,6 @@ from schema.organisation import (
     NodeCreateResult,
     NodeUpdateInput,
     NodeUpdateResult,
-    PaymentMethod,
-    PaymentMethodSaveInput,
     StoreCreateInput,
     StoreGroup,
     StoreGroupCreateInput,
@@ -86,15 +84,6 @@ class Query:
             store_id=parse_type_id("node", store_id),
         )
         return None if rows is None else [Terminal.of(row) for row in rows]
-
-    @strawberry.field(
-        permission_classes=[Reads],
-        description="How bills can be paid in this group, by code; at most"
-        f" {payment_methods.PAYMENT_METHODS_MAX}.",
-    )
-    async def payment_methods(self, info: Info) -> list[PaymentMethod]:
-        rows = await info.context.read(payment_methods.of_group, await info.context.actor())
-        return [PaymentMethod.of(row) for row in rows]
 
 
 @strawberry.type
@@ -246,28 +235,3 @@ class Mutation:
             now=info.context.now,
         )
         return Terminal.of(row)
-
-    @strawberry.mutation(
-        permission_classes=[Writes],
-        description="Add a payment method to the group, or change the one with this code."
-        " Purchases keep what it was on their day.",
-    )
-    async def payment_method_save(
-        self,
-        info: Info,
-        input: Annotated[
-            PaymentMethodSaveInput, strawberry.argument(description="The payment method.")
-        ],
-    ) -> PaymentMethod:
-        row = await info.context.run(
-            payment_methods.save,
-            await info.context.actor(),
-            code=input.code,
-            name=input.name,
-            is_net_receipt=input.is_net_receipt,
-            can_pay_top_up=input.can_pay_top_up,
-            moves_by_transfer=input.moves_by_transfer,
-            provider=input.provider,
-            now=info.context.now,
-        )
-        return PaymentMethod.of(row)

@@ -12,7 +12,6 @@ from app.services.packages import buying, editing, listing, settings
 from auth.permissions import Needs
 from schema.context import Info
 from schema.orders import OrderSold
-from schema.organisation import checked_method_code
 from schema.packages.buying import PackageOffer, PackageSellInput, PackageSellResult
 from schema.packages.editing import (
     PackageActivateInput,
@@ -42,6 +41,7 @@ from schema.pages import (
     page_limit,
     row_after,
 )
+from schema.payment_methods import checked_method_code
 
 Reads = Needs(Permission.PACKAGES_READ)
 Writes = Needs(Permission.PACKAGES_WRITE)

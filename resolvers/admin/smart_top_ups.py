@@ -9,7 +9,7 @@ from app.models.staff import Permission
 from app.services.top_ups import smart
 from auth.permissions import Needs
 from schema.context import Info
-from schema.organisation import checked_method_code
+from schema.payment_methods import checked_method_code
 from schema.smart_top_ups import (
     SmartTopUpQuote,
     SmartTopUpQuoteAtTerminalInput,

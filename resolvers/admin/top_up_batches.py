@@ -9,8 +9,8 @@ from app.models.staff import Permission
 from app.services.top_ups import batches
 from auth.permissions import Needs
 from schema.context import Info
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, First, page_limit, row_after
+from schema.payment_methods import checked_method_code
 from schema.top_up_batches import (
     TopUpBatch,
     TopUpBatchConnection,

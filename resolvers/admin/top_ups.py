@@ -10,8 +10,8 @@ from app.models.staff import Permission
 from app.services.top_ups import buying, listing, refunds
 from auth.permissions import Needs
 from schema.context import Info
-from schema.organisation import checked_method_code
 from schema.pages import PAGE_SIZE_DEFAULT, After, First
+from schema.payment_methods import checked_method_code
 from schema.top_ups import (
     TopUp,
     TopUpConnection,

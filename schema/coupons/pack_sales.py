@@ -27,8 +27,8 @@ from schema.orders import (
     TooManyOpenOrders,
 )
 from schema.organisation import Node, NodeNotFound, StoreGroupNotFound, TerminalNotFound
+from schema.payment_methods import PaymentMethodUnknown
 from schema.problems import EditedMeanwhile, Problem, shown_as
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import CurrencyCode, Long, Money, MoneyInput
 from schema.scopes import AudienceNotFound, NotAvailable, Scope, ScopeInput

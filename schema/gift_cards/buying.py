@@ -23,8 +23,8 @@ from schema.gift_cards.problems import (
 from schema.members import MemberNotFound
 from schema.orders import MethodCannotPay, OrderPlaced, TooManyOpenOrders
 from schema.organisation import NodeNotFound, TerminalNotFound
+from schema.payment_methods import PaymentMethodUnknown
 from schema.payments import PayerUnknown, PaymentUnavailable
-from schema.purchases import PaymentMethodUnknown
 from schema.requests import RequestKeyReused
 from schema.scalars import Long
 from schema.scopes import NotAvailable

@@ -20,7 +20,8 @@ from app.services.gift_cards import gifts, holding, moving, numbers, paying, pro
 from schema.context import Info
 from schema.enums import describe
 from schema.gift_cards.products import GiftCardDesign, GiftCardProduct
-from schema.organisation import Node, PaymentMethod
+from schema.organisation import Node
+from schema.payment_methods import PaymentMethod
 from schema.scalars import Money
 from schema.values import AccountKind
 

@@ -37,7 +37,8 @@ from schema.gift_cards.problems import (
 from schema.ledger import BalanceTooLarge
 from schema.orders import MethodCannotPay
 from schema.organisation import TerminalNotFound
-from schema.purchases import PaymentMethodUnknown, WrongCurrency
+from schema.payment_methods import PaymentMethodUnknown
+from schema.purchases import WrongCurrency
 from schema.requests import RequestKeyReused
 from schema.scalars import Long, MoneyInput
 from schema.scopes import NotAvailable

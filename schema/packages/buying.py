@@ -25,8 +25,9 @@ from schema.organisation import NodeNotFound, TerminalNotFound
 from schema.packages.agreements import AgreementAcceptedInput, AgreementChanged
 from schema.packages.packages import OfferedPackage, PackageNotFound, package_id_of
 from schema.packages.rules import PackageDuration
+from schema.payment_methods import PaymentMethodUnknown
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown, WrongCurrency
+from schema.purchases import WrongCurrency
 from schema.requests import RequestKeyReused
 from schema.scalars import Money, MoneyInput
 from schema.schemes import NotAtThisStore, SchemeClosed, SchemeHasNoTier, SchemeNotFound

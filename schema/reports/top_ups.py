@@ -9,7 +9,8 @@ from app.core.ids import type_id
 from app.services.reports import top_ups
 from app.services.reports.top_ups import Grouping
 from schema.enums import describe
-from schema.organisation import Node, PaymentMethod
+from schema.organisation import Node
+from schema.payment_methods import PaymentMethod
 from schema.reports.subjects import ReportSubject
 from schema.scalars import CurrencyCode, Long, Money
 

@@ -19,7 +19,8 @@ from schema.compliance import (
     TransferNeeded,
 )
 from schema.ledger import BalanceTooLarge, NotEnoughValue
-from schema.organisation import NodeNotFound, TerminalNotFound, checked_method_code
+from schema.organisation import NodeNotFound, TerminalNotFound
+from schema.payment_methods import PaymentMethodUnknown, checked_method_code
 from schema.payments import (
     NoOriginalRoute,
     PayerUnknown,
@@ -29,7 +30,7 @@ from schema.payments import (
     RefundRoute,
 )
 from schema.problems import Problem, shown_as
-from schema.purchases import PaymentMethodUnknown, WrongCurrency
+from schema.purchases import WrongCurrency
 from schema.requests import RequestKeyReused
 from schema.scalars import MoneyInput
 from schema.schemes import NotAtThisStore

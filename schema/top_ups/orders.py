@@ -15,8 +15,9 @@ from schema.context import Info
 from schema.coupons import Gift
 from schema.enums import describe
 from schema.loaders import History, HistoryPage
-from schema.organisation import Node, PaymentMethod
+from schema.organisation import Node
 from schema.pages import Connection, page_limit, row_after
+from schema.payment_methods import PaymentMethod
 from schema.payments import PaymentScene, ProviderPayment, RefundRoute
 from schema.scalars import Long, Money
 from schema.top_up_plans import (
