@@ -26,10 +26,12 @@ describe(
 )
 _LIMITS = {
     "registered_card_cap": "Paid-in value a registered card can hold: name and phone are known.",
-    "unregistered_card_cap": "Paid-in value any other card can hold.",
+    "unregistered_card_cap": "Paid-in value any other card can hold; all that a gift card can be"
+    " worth.",
     "person_cap": "Paid-in value all cards of one member can hold together.",
-    "order_max": "What one top-up can bring.",
-    "day_max": "What one member can top up in a day of the group's time zone.",
+    "order_max": "What one top-up, or one purchase of gift cards, can cost.",
+    "day_max": "What one member can pay for top-ups and gift cards in a day of the group's time"
+    " zone.",
     "real_name_from": "From this on the buyer's identity document must be on record.",
     "transfer_from": "From this on only methods that move by transfer can pay.",
     "adjustment_approval_above": "Adjustments of cash or bonus above this need a second person.",
@@ -138,16 +140,16 @@ class PersonCapReached(Problem):
         return cls(message=str(error), limit=_money(error.limit), room=_money(error.room))
 
 
-@strawberry.type(description="More than one top-up may bring.")
+@strawberry.type(description="More than one top-up, or one purchase of gift cards, may cost.")
 class OrderTooLarge(Problem):
-    limit: Money = strawberry.field(description="What one top-up can be.")
+    limit: Money = strawberry.field(description="What can be bought at once.")
 
     @classmethod
     def of(cls, error: compliance.OrderTooLarge) -> Self:
         return cls(message=str(error), limit=_money(error.limit))
 
 
-@strawberry.type(description="More than one member may top up in a day.")
+@strawberry.type(description="More than one member may top up in a day, gift cards counted.")
 class DayLimitReached(Problem):
     limit: Money = strawberry.field(description="What a day allows.")
     room: Money = strawberry.field(description="What is left of it today.")

@@ -10,6 +10,7 @@ from app.core.ids import parse_type_id, type_id
 from app.models import gift_card_batches as rows
 from app.models.gift_card_batches import GiftCardBatchState
 from app.services.gift_cards import batches
+from schema.compliance import CardCapReached, TransferNeeded
 from schema.context import Info
 from schema.enums import describe
 from schema.gift_cards.problems import (
@@ -184,6 +185,8 @@ GiftCardBatchCreateResult = Annotated[
     | GiftCardAmountNotOffered
     | PaymentMethodUnknown
     | MethodCannotPay
+    | CardCapReached
+    | TransferNeeded
     | InvoiceAlreadyUsed
     | RequestKeyReused,
     strawberry.union(

@@ -1,8 +1,11 @@
-"""What the law of single-purpose prepaid cards asks of stored value (TOP-11).
+"""What the law of single-purpose prepaid cards asks of stored value and gift cards (TOP-11).
 
 Sources: 单用途商业预付卡管理办法（试行）(MOFCOM 2012 no. 9), articles 15–19: at most ¥5,000 on a
 registered card and ¥1,000 on another, a registered card has no end, the buyer's name and document
 from ¥10,000 on, and payment by transfer from ¥50,000 on.
+
+A member's card is a registered one if we know who the member is; a gift card never is, since it is
+worth the same in whosever hand it is.
 """
 
 from datetime import datetime
@@ -10,10 +13,19 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, bindparam, cast
+from sqlalchemy import BigInteger, and_, bindparam, cast, or_
 from sqlmodel import col, func, select
 
-from app.core.db import Transaction, changed_copy, every_column, light, statement, upsert, values_of
+from app.core.db import (
+    Statement,
+    Transaction,
+    changed_copy,
+    every_column,
+    light,
+    statement,
+    upsert,
+    values_of,
+)
 from app.core.errors import BadInput, DomainError
 from app.core.money import MINOR_UNIT_DIGITS, Money
 from app.core.personal import index_of
@@ -21,10 +33,13 @@ from app.core.points_expiry import local_day, start_of_day
 from app.core.texts import checked_text
 from app.models.cards import Card, CardStatus
 from app.models.compliance import DocumentKind, GroupRules, RealName
+from app.models.gift_cards import GiftCard, GiftCardRecharge, GiftCardState
 from app.models.identities import Identity, IdentityKind
 from app.models.ledger import Account, AccountKind
 from app.models.members import Member
+from app.models.orders import Order, OrderKind, OrderState
 from app.models.organisation import PaymentMethod
+from app.models.points_mall import MallItem, MallItemKind
 from app.models.spendings import Spending, SpendingState
 from app.models.staff import Permission
 from app.models.top_ups import TopUpOrder, TopUpState
@@ -146,15 +161,68 @@ held_of_member = statement(
     ),
     into=_HeldBack,
 )
-topped_up_since = statement(
-    select(cast(func.coalesce(func.sum(TopUpOrder.amount), 0), BigInteger)).where(
-        col(TopUpOrder.member_id).in_(members.own_records),
-        col(TopUpOrder.currency) == bindparam("currency"),
-        col(TopUpOrder.state) == TopUpState.CREDITED,
-        col(TopUpOrder.credited_at) >= bindparam("since"),
-    ),
-    into=int,
+
+
+def _bought(table: Any, amount: Any, *conditions: Any) -> Statement[int]:
+    """What rows of one person come to, in minor units of a currency."""
+    return statement(
+        select(cast(func.coalesce(func.sum(amount), 0), BigInteger))
+        .select_from(table)
+        .where(col(table.currency) == bindparam("currency"), *conditions),
+        into=int,
+    )
+
+
+_is_mall_gift_card = (
+    select(MallItem.id)
+    .where(col(MallItem.id) == col(Order.product_id), col(MallItem.kind) == MallItemKind.GIFT_CARD)
+    .correlate(Order)
+    .exists()
 )
+_is_held = and_(
+    col(GiftCard.holder_id).in_(members.own_records),
+    col(GiftCard.state) != GiftCardState.REFUNDED,
+)
+# What waits to be paid counts: else whoever begins five orders pays a limit five times. At a till
+# the buyer of a gift card is whoever holds it; of one that nobody held, whoever took it to theirs.
+BOUGHT_SINCE = (
+    _bought(
+        TopUpOrder,
+        TopUpOrder.amount,
+        col(TopUpOrder.member_id).in_(members.own_records),
+        or_(
+            col(TopUpOrder.state) == TopUpState.PENDING,
+            and_(
+                col(TopUpOrder.state) == TopUpState.CREDITED,
+                col(TopUpOrder.credited_at) >= bindparam("since"),
+            ),
+        ),
+    ),
+    _bought(
+        Order,
+        Order.amount,
+        col(Order.member_id).in_(members.own_records),
+        or_(col(Order.kind) == OrderKind.GIFT_CARD, _is_mall_gift_card),
+        or_(
+            col(Order.state) == OrderState.PENDING,
+            and_(col(Order.state) == OrderState.PAID, col(Order.paid_at) >= bindparam("since")),
+        ),
+    ),
+    _bought(
+        GiftCard,
+        GiftCard.cash,
+        _is_held,
+        col(GiftCard.terminal_id).is_not(None),
+        col(GiftCard.activated_at) >= bindparam("since"),
+    ),
+    _bought(
+        GiftCardRecharge,
+        GiftCardRecharge.cash,
+        col(GiftCardRecharge.gift_card_id).in_(select(GiftCard.id).where(_is_held)),
+        col(GiftCardRecharge.recharged_at) >= bindparam("since"),
+    ),
+)
+"""What one person paid for stored value and gift cards since a moment, one way each."""
 new_rules = light(GroupRules)
 new_real_name = light(RealName)
 
@@ -186,18 +254,18 @@ class PersonCapReached(OverLimit):
 
 
 class OrderTooLarge(OverLimit):
-    """More than one top-up may bring."""
+    """More than one top-up, or one purchase of gift cards, may cost."""
 
     def __init__(self, limit: Money) -> None:
-        super().__init__(f"One top-up can be at most {limit}.", limit)
+        super().__init__(f"At most {limit} can be bought at once.", limit)
 
 
 class DayLimitReached(OverLimit):
-    """More than one person may top up in a day."""
+    """More than one person may top up in a day, gift cards counted."""
 
     def __init__(self, *, limit: Money, room: Money) -> None:
         self.room = room
-        super().__init__(f"You can top up at most {limit} a day; {room} is left today.", limit)
+        super().__init__(f"You can buy at most {limit} a day; {room} is left today.", limit)
 
 
 class RealNameNeeded(OverLimit):
@@ -274,17 +342,55 @@ async def require_room(
     `CardCapReached`, `PersonCapReached`, `DayLimitReached`, `RealNameNeeded`, `TransferNeeded`.
     """
     limits = await rules(tx, group_id=card.group_id, currency=currency, now=now)
-    if limits.order_max is not None and amount > limits.order_max:
-        raise OrderTooLarge(Money(limits.order_max, currency))
-    documented = await tx.one(real_name_of, member_id=member.id)
-    if limits.real_name_from is not None and amount >= limits.real_name_from and not documented:
-        raise RealNameNeeded(Money(limits.real_name_from, currency))
-    leaves_trace = method is None or method.moves_by_transfer
-    if limits.transfer_from is not None and amount >= limits.transfer_from and not leaves_trace:
-        raise TransferNeeded(Money(limits.transfer_from, currency))
+    await _require_purchase(tx, limits, buyer=member, amount=amount, method=method)
     await require_caps(tx, card=card, member=member, amount=amount, currency=currency, now=now)
-    if limits.day_max is not None:
-        await _require_day(tx, member, amount, Money(limits.day_max, currency), now)
+    await _require_day(tx, limits, buyer=member, amount=amount, now=now)
+
+
+async def require_gift_cards(
+    tx: Transaction,
+    *,
+    group_id: UUID,
+    buyer: Member | None,
+    face: int,
+    amount: int,
+    currency: str,
+    method: PaymentMethod | None,
+    held: int = 0,
+    now: datetime,
+) -> None:
+    """Whether somebody may pay `amount` at once for gift cards worth `face` each.
+
+    `held` is what the card held before, where one is recharged; `method` as for `require_room`.
+    The caller holds the buyer. None is somebody whom the till does not know: they have no document
+    on record, and no day to count. Raises `OrderTooLarge`, `CardCapReached`, `DayLimitReached`,
+    `RealNameNeeded`, `TransferNeeded`.
+    """
+    limits = await rules(tx, group_id=group_id, currency=currency, now=now)
+    await _require_purchase(tx, limits, buyer=buyer, amount=amount, method=method)
+    _require_gift_card_cap(limits, held + face, held=held)
+    if buyer is not None:
+        await _require_day(tx, limits, buyer=buyer, amount=amount, now=now)
+
+
+async def require_gift_cards_of_company(
+    tx: Transaction,
+    *,
+    group_id: UUID,
+    face: int,
+    amount: int,
+    currency: str,
+    method: PaymentMethod,
+    now: datetime,
+) -> None:
+    """Whether a company may buy gift cards worth `face` each, all for `amount`.
+
+    Its name and invoice are on record, and what one person may buy is no limit of it. Raises
+    `CardCapReached`, `TransferNeeded`.
+    """
+    limits = await rules(tx, group_id=group_id, currency=currency, now=now)
+    _require_trace(limits, amount, method)
+    _require_gift_card_cap(limits, face, held=0)
 
 
 async def require_caps(
@@ -310,22 +416,68 @@ async def require_caps(
         raise PersonCapReached(limit=Money(limits.person_cap, currency), room=room)
 
 
-async def _require_day(
-    tx: Transaction, member: Member, amount: int, limit: Money, now: datetime
+async def _require_purchase(
+    tx: Transaction,
+    limits: GroupRules,
+    *,
+    buyer: Member | None,
+    amount: int,
+    method: PaymentMethod | None,
 ) -> None:
-    zone = ZoneInfo((await organisation.node(tx, member.group_id)).time_zone)
-    since = start_of_day(local_day(now, zone), zone)
-    today = await tx.one(topped_up_since, member_id=member.id, currency=limit.currency, since=since)
-    left = max(limit.amount - (today or 0), 0)
-    if amount > left:
-        raise DayLimitReached(limit=limit, room=Money(left, limit.currency))
+    """What one purchase may cost, who must be known for it, and how it must be paid."""
+    if limits.order_max is not None and amount > limits.order_max:
+        raise OrderTooLarge(Money(limits.order_max, limits.currency))
+    least = limits.real_name_from
+    if least is not None and amount >= least and not await _has_document(tx, buyer):
+        raise RealNameNeeded(Money(least, limits.currency))
+    _require_trace(limits, amount, method)
+
+
+async def _has_document(tx: Transaction, member: Member | None) -> bool:
+    return member is not None and await tx.one(real_name_of, member_id=member.id) is not None
+
+
+def _require_trace(limits: GroupRules, amount: int, method: PaymentMethod | None) -> None:
+    leaves_trace = method is None or method.moves_by_transfer
+    if limits.transfer_from is not None and amount >= limits.transfer_from and not leaves_trace:
+        raise TransferNeeded(Money(limits.transfer_from, limits.currency))
+
+
+def _require_gift_card_cap(limits: GroupRules, worth: int, *, held: int) -> None:
+    """The cap counts all that a card is worth: what stands on its face is what the law limits.
+
+    It is asked at each sale and not of a product, which may be on sale when a cap is lowered.
+    """
+    cap = limits.unregistered_card_cap
+    if cap is not None and worth > cap:
+        room = Money(max(cap - held, 0), limits.currency)
+        raise CardCapReached(limit=Money(cap, limits.currency), room=room)
+
+
+async def _require_day(
+    tx: Transaction, limits: GroupRules, *, buyer: Member, amount: int, now: datetime
+) -> None:
+    if limits.day_max is None:
+        return
+    zone = ZoneInfo((await organisation.node(tx, buyer.group_id)).time_zone)
+    asked = {
+        "member_id": buyer.id,
+        "currency": limits.currency,
+        "since": start_of_day(local_day(now, zone), zone),
+    }
+    left = limits.day_max
+    for bought in BOUGHT_SINCE:
+        left -= await tx.one(bought, **asked) or 0
+    if amount > max(left, 0):
+        room = Money(max(left, 0), limits.currency)
+        raise DayLimitReached(limit=Money(limits.day_max, limits.currency), room=room)
 
 
 async def _is_known(tx: Transaction, member: Member) -> bool:
     """Whether a card of the member is a registered one: by a document, or by a name and a phone
     that was proven."""
     phone_id = None if member.name is None else await tx.one(has_phone, member_id=member.id)
-    return phone_id is not None or await tx.one(real_name_of, member_id=member.id) is not None
+    return phone_id is not None or await _has_document(tx, member)
 
 
 async def record_real_name(

@@ -9,6 +9,13 @@ import strawberry
 from app.core.ids import parse_type_id
 from app.gateways.payments.protocol import PaymentScene
 from app.services.gift_cards import buying
+from schema.compliance import (
+    CardCapReached,
+    DayLimitReached,
+    OrderTooLarge,
+    RealNameNeeded,
+    TransferNeeded,
+)
 from schema.gift_cards.cards import OwnGiftCard, SoldGiftCard
 from schema.gift_cards.problems import (
     BuyerFieldMissing,
@@ -178,6 +185,10 @@ GiftCardOrderResult = Annotated[
     | BuyerFieldMissing
     | TargetInvalid
     | NodeNotFound
+    | CardCapReached
+    | OrderTooLarge
+    | DayLimitReached
+    | RealNameNeeded
     | TooManyOpenOrders
     | MethodCannotPay
     | PaymentUnavailable
@@ -200,6 +211,11 @@ GiftCardSellResult = Annotated[
     | TargetInvalid
     | PaymentMethodUnknown
     | MethodCannotPay
+    | CardCapReached
+    | OrderTooLarge
+    | DayLimitReached
+    | RealNameNeeded
+    | TransferNeeded
     | RequestKeyReused,
     strawberry.union("GiftCardSellResult", description="The card, or why it was not sold."),
 ]

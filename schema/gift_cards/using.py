@@ -7,7 +7,14 @@ import strawberry
 from app.core.texts import checked_text
 from app.services.gift_cards import keeping, paying, proving
 from schema.card_status import CardNotFound, CardNotUsable
-from schema.compliance import CardCapReached, PersonCapReached
+from schema.compliance import (
+    CardCapReached,
+    DayLimitReached,
+    OrderTooLarge,
+    PersonCapReached,
+    RealNameNeeded,
+    TransferNeeded,
+)
 from schema.gift_cards.cards import (
     GiftCardCode,
     GiftCardLookedUp,
@@ -189,6 +196,11 @@ GiftCardRechargeResult = Annotated[
     | NotAvailable
     | PaymentMethodUnknown
     | MethodCannotPay
+    | CardCapReached
+    | OrderTooLarge
+    | DayLimitReached
+    | RealNameNeeded
+    | TransferNeeded
     | BalanceTooLarge
     | RequestKeyReused,
     strawberry.union("GiftCardRechargeResult", description="What was put on it, or why nothing."),

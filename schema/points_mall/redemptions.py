@@ -13,6 +13,12 @@ from app.models.sessions import PrincipalKind
 from app.services import mall_returns, points_mall
 from app.services.points_mall import fulfilling, redeeming
 from schema.card_status import CardNotFound, CardNotUsable
+from schema.compliance import (
+    CardCapReached,
+    DayLimitReached,
+    OrderTooLarge,
+    RealNameNeeded,
+)
 from schema.context import Info
 from schema.enums import describe
 from schema.files import Image
@@ -336,6 +342,10 @@ MallOrderResult = Annotated[
     | PointsBlocked
     | PaymentNeeded
     | TargetInvalid
+    | CardCapReached
+    | OrderTooLarge
+    | DayLimitReached
+    | RealNameNeeded
     | TooManyOpenOrders
     | MethodCannotPay
     | PayerUnknown

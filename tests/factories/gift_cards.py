@@ -43,6 +43,9 @@ OWN = (
 SOLD = f"""fragment sold on SoldGiftCard {{ {_CARD} holderId orderId method {{ code }}
   refundedAmount {{ amount }} refundReason refundMethod {{ code }} activatedAt expiresAt }}"""
 PROBLEMS = "... on Problem { message }"
+LIMITED = """... on CardCapReached { limit { amount } room { amount } }
+  ... on DayLimitReached { limit { amount } room { amount } }
+  ... on OrderTooLarge { limit { amount } } ... on RealNameNeeded { limit { amount } }"""
 PAID = f"""{{ __typename {PROBLEMS}
   ... on GiftCardPaid {{ replayed cardNumber {_BALANCE} payment {{ id state orderNumber
     amount {{ amount }} cash {{ amount }} gift {{ amount }} voidedAt }} }}"""
@@ -62,12 +65,13 @@ ACTIVATE = _edit("giftCardProductActivate", "GiftCardProductMove")
 DEACTIVATE = _edit("giftCardProductDeactivate", "GiftCardProductMove")
 ARCHIVE = _edit("giftCardProductArchive", "GiftCardProductMove")
 SELL = f"""mutation ($input: GiftCardSellInput!) {{ giftCardSell(input: $input) {{ __typename
-  ... on GiftCardSold {{ replayed card {{ ...sold }} }} {PROBLEMS}
+  ... on GiftCardSold {{ replayed card {{ ...sold }} }} {PROBLEMS} {LIMITED}
+  ... on TransferNeeded {{ limit {{ amount }} }}
   ... on BuyerFieldMissing {{ field }} ... on NotAvailable {{ reason availableFrom }}
   ... on GiftCardAmountNotOffered {{ faces {{ amount }} most {{ amount }} }} }} }}
   {SOLD}"""
 ORDER = f"""mutation ($input: GiftCardOrderInput!) {{ giftCardOrder(input: $input) {{ __typename
-  {PROBLEMS} ... on BuyerFieldMissing {{ field }}
+  {PROBLEMS} {LIMITED} ... on BuyerFieldMissing {{ field }}
   ... on OrderPlaced {{ replayed order {{ id kind quantity state amount {{ amount }}
     payment {{ provider reference status refundStatus }} }} }} }} }}"""
 MINE = f"""query ($order: ID) {{ giftCards(orderId: $order) {{ edges {{ node {{ ...own }} }} }} }}
@@ -96,7 +100,8 @@ PAY = f"""mutation ($input: GiftCardPayInput!) {{ giftCardPay(input: $input) {PA
 VOID = f"""mutation ($id: ID!, $key: String!) {{
   giftCardPayVoid(input: {{id: $id, requestKey: $key}}) {PAID} }} }}"""
 RECHARGE = f"""mutation ($input: GiftCardRechargeInput!) {{ giftCardRecharge(input: $input) {{
-  __typename {PROBLEMS} ... on GiftCardRecharged {{ replayed expiresAt {_BALANCE}
+  __typename {PROBLEMS} {LIMITED} ... on TransferNeeded {{ limit {{ amount }} }}
+  ... on GiftCardRecharged {{ replayed expiresAt {_BALANCE}
     face {{ amount }} price {{ amount }} }} }} }}"""
 FREEZE, RESTORE = (
     f"""mutation ($id: ID!) {{ {name}(input: {{id: $id, reason: "Lost"}}) {{ __typename ...sold

@@ -37,7 +37,7 @@ from app.models.orders import OrderKind
 from app.models.organisation import Node
 from app.models.sessions import PrincipalKind
 from app.models.staff import Permission
-from app.services import audit, jobs, links, orders, organisation, requests
+from app.services import audit, compliance, jobs, links, orders, organisation, requests
 from app.services.actors import Actor
 from app.services.gift_cards import holding, issuing, numbers, offers, products
 from app.services.links import SignedIn
@@ -207,7 +207,8 @@ async def create(
     """Write a bulk order down and begin to make its cards. Back office only (GFT-7).
 
     Raises `GiftCardProductNotFound`, `GiftCardNotOnSale`, `GiftCardAmountNotOffered`,
-    `PaymentMethodUnknown`, `MethodCannotPay`, `InvoiceAlreadyUsed`, `RequestKeyReused`.
+    `PaymentMethodUnknown`, `MethodCannotPay`, `InvoiceAlreadyUsed`, `RequestKeyReused`, what
+    `compliance.require_gift_cards_of_company` raises.
     """
     if actor.kind is not PrincipalKind.STAFF:
         raise Forbidden("This is done in the back office only.")
@@ -251,6 +252,10 @@ async def create(
     method = await orders.paying_method(
         tx, group_id=actor.group_id, code=wanted.method_code, kind=OrderKind.GIFT_CARD
     )
+    await compliance.require_gift_cards_of_company(
+        tx, group_id=product.group_id, face=wanted.face, amount=amount, currency=product.currency,
+        method=method, now=now,
+    )  # fmt: skip
     batch = new_batch(
         id=claim.answer_id,
         group_id=product.group_id,

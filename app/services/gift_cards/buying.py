@@ -26,7 +26,7 @@ from app.models.orders import Order, OrderKind
 from app.models.organisation import Node
 from app.models.scopes import Channel
 from app.models.staff import Permission
-from app.services import audit, cards, members, orders, organisation, requests
+from app.services import audit, cards, compliance, members, orders, organisation, requests
 from app.services.actors import Actor
 from app.services.gift_cards import designs, holding, issuing, numbers, offers, products
 from app.services.members import Bearer
@@ -152,7 +152,8 @@ async def place(
 
     Raises `GiftCardProductNotFound`, `GiftCardNotOnSale`, `NotAvailable`,
     `GiftCardAmountNotOffered`, `GiftCardDesignNotOffered`, `BuyerFieldMissing`, `NodeNotFound`,
-    `TooManyOpenOrders`, `MethodCannotPay`, `RequestKeyReused`.
+    `TooManyOpenOrders`, `MethodCannotPay`, `RequestKeyReused`, what
+    `compliance.require_gift_cards` raises.
     """
     member = await members.acting(tx, bearer, now=now)
     request = requests.Request(
@@ -176,6 +177,10 @@ async def place(
     if product.kind is not GiftCardKind.ELECTRONIC:
         raise products.GiftCardProductNotFound
     price = products.pricing_of(product).price_of(choice.face)
+    await compliance.require_gift_cards(
+        tx, group_id=product.group_id, buyer=member, face=choice.face,
+        amount=price * choice.quantity, currency=product.currency, method=None, now=now,
+    )  # fmt: skip
     design = designs.chosen(choice.design, product.designs)
     given = _checked_giving(choice.giving, now)
     order = orders.drafted(
@@ -258,9 +263,14 @@ async def sell(
     if is_printed != (number is not None) or (member is None and not is_printed):
         raise BadInput("A printed card is sold by its number, an electronic one to a member.")
     kept = choice.buyer.checked(product, channel=Channel.POS)
+    price = products.pricing_of(product).price_of(choice.face)
+    await compliance.require_gift_cards(
+        tx, group_id=product.group_id, buyer=member, face=choice.face, amount=price,
+        currency=product.currency, method=method, now=now,
+    )  # fmt: skip
     sale = issuing.Sale(
         face=choice.face,
-        cash=products.pricing_of(product).price_of(choice.face),
+        cash=price,
         terms=products.terms_of(product),
         scope_id=product.scope_id,
         design=designs.chosen(choice.design, product.designs),

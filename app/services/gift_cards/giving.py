@@ -7,10 +7,11 @@ from uuid import UUID
 from app.core.db import Transaction
 from app.core.errors import BadInput
 from app.models.gift_cards import GiftCard, GiftCardKind, GiftCardProductState
+from app.models.members import Member
 from app.models.orders import Order
 from app.models.organisation import Node
 from app.models.sessions import PrincipalKind
-from app.services import scopes
+from app.services import compliance, scopes
 from app.services.gift_cards import issuing, products
 from app.services.gift_cards.pricing import AMOUNT_MAX
 
@@ -33,9 +34,18 @@ async def require_givable(
         raise BadInput(f"The card's value must be between 1 and {AMOUNT_MAX}.")
 
 
-async def promise(tx: Transaction, *, group_id: UUID, product_id: UUID) -> dict[str, Any]:
-    """What a card of the product keeps of it, for an order's terms."""
-    product = await products.of_group(tx, group_id=group_id, product_id=product_id)
+async def promise(
+    tx: Transaction, *, buyer: Member, product_id: UUID, face: int, amount: int, now: datetime
+) -> dict[str, Any]:
+    """What a card of the product keeps of it, for an order's terms; `amount` is paid for all.
+
+    The caller holds the buyer. Raises what `compliance.require_gift_cards` does.
+    """
+    product = await products.of_group(tx, group_id=buyer.group_id, product_id=product_id)
+    await compliance.require_gift_cards(
+        tx, group_id=product.group_id, buyer=buyer, face=face, amount=amount,
+        currency=product.currency, method=None, now=now,
+    )  # fmt: skip
     return {
         "card": products.terms_of(product),
         "scope_id": str(product.scope_id),

@@ -13,7 +13,7 @@ from app.models.gift_cards import GiftCard, GiftCardRecharge, GiftCardState
 from app.models.ledger import PostingKind
 from app.models.orders import OrderKind
 from app.models.staff import Permission
-from app.services import audit, orders, organisation, requests
+from app.services import audit, compliance, members, orders, organisation, requests
 from app.services.actors import Actor
 from app.services.gift_cards import holding, issuing, numbers
 from app.services.gift_cards.holding import Balance
@@ -65,7 +65,8 @@ async def recharge(
     A used-up card is active again. What comes lasts as long as if the card were sold now. Raises
     `TerminalNotFound`, `GiftCardNotFound`, `GiftCardNotRechargeable`, a `GiftCardUnusable`,
     `NotAvailable`, `GiftCardAmountNotOffered`, `PaymentMethodUnknown`, `MethodCannotPay`,
-    `RequestKeyReused`.
+    `RequestKeyReused`, what `compliance.require_gift_cards` raises: whoever holds the card counts
+    as whoever pays.
     """
     terminal, store = await organisation.terminal(tx, terminal_id)
     actor.require(Permission.GIFT_CARDS_SELL, store)
@@ -87,6 +88,7 @@ async def recharge(
         tx, group_id=store.group_id, code=method_code, kind=OrderKind.GIFT_CARD
     )
     found = await holding.by_number(tx, group_id=store.group_id, number=number)
+    holder = None if found.holder_id is None else await members.locked(tx, found.holder_id)
     card = await holding.locked(tx, found.id)
     if card.state is not GiftCardState.USED:
         holding.require_usable(card, now)
@@ -96,6 +98,10 @@ async def recharge(
     await holding.require_store(tx, card, store)
     pricing = Pricing.of(card.currency, card.terms["denominations"], card.terms["custom_amount"])
     cash = pricing.price_of(face)
+    await compliance.require_gift_cards(
+        tx, group_id=card.group_id, buyer=holder, face=face, amount=cash, currency=card.currency,
+        method=method, held=(await holding.balances(tx, [card.id]))[card.id].total, now=now,
+    )  # fmt: skip
     expires_at = issuing.expiry(card.terms, now)
     header = holding.header(
         card,

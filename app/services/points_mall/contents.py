@@ -122,6 +122,7 @@ async def promise(
     *,
     brings: Brings,
     quantity: int,
+    amount: int,
     member: Member,
     card: Card,
     scheme: Scheme,
@@ -130,7 +131,8 @@ async def promise(
 ) -> dict[str, Any]:
     """What an order keeps of the product besides, so that later edits of it change nothing.
 
-    Raises `NotAvailable` for a package that is not for this card.
+    `amount` is what all pieces cost in money. Raises `NotAvailable` for a package that is not for
+    this card, what `compliance.require_gift_cards` does for gift cards.
     """
     if brings.kind is MallItemKind.PACKAGE:
         if quantity != 1:
@@ -141,8 +143,10 @@ async def promise(
             tx, package_id=package_id, rule=rule, buyer=buyer, store=store, now=now
         )
     if brings.kind is MallItemKind.GIFT_CARD:
-        product_id, _ = _gift_card(brings)
-        return await gift_cards.promise(tx, group_id=member.group_id, product_id=product_id)
+        product_id, face = _gift_card(brings)
+        return await gift_cards.promise(
+            tx, buyer=member, product_id=product_id, face=face, amount=amount, now=now
+        )
     return {}
 
 

@@ -86,7 +86,7 @@ async def place(
     the points and the pieces with it; the provider is asked after the commit. Raises
     `CardNotFound`, `CardNotUsable`, `NotAtThisStore`, `NodeNotFound`, `MallPriceChanged`,
     `PaymentNeeded`, `NotEnoughPoints`, `PointsBlocked`, `InvalidPhone`, `RequestKeyReused`, what
-    `offering.require_left` and `require_offered` raise and, with money, what
+    `offering.require_left`, `require_offered` and `contents.promise` raise and, with money, what
     `orders.await_payment` does.
     """
     if not 1 <= wish.quantity <= QUANTITY_MAX:
@@ -118,7 +118,8 @@ async def place(
         raise MallPriceChanged(item)
     _require_way(item, store, recipient)
     promise = await contents.promise(
-        tx, brings=Brings.of(item), quantity=wish.quantity, member=member, card=card,
+        tx, brings=Brings.of(item), quantity=wish.quantity,
+        amount=(item.price_amount or 0) * wish.quantity, member=member, card=card,
         scheme=scheme, store=store, now=now,
     )  # fmt: skip
     order = _drafted(claim.answer_id, item, wish, member, card, scheme, store, promise, now)
