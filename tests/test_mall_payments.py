@@ -8,8 +8,10 @@ from sqlmodel import col, select
 
 from app.core.db import Database, statement
 from app.core.ids import new_id, type_id
+from app.models.gift_cards import GiftCardState
 from app.models.points_mall import Fulfilment
 from app.services import ledger, members
+from app.services.gift_cards import checking
 from app.services.merges import merging
 from tests.factories import gift_cards, packages
 from tests.factories.adjustments import refund_card
@@ -17,10 +19,14 @@ from tests.factories.cards import a_device
 from tests.factories.member_codes import drawn, pixels_of, scanned
 from tests.factories.points_mall import (
     CANCEL,
+    CREATE,
     OWN,
     RECIPIENT,
     SET_STOCK,
     SHIP,
+    UPDATE,
+    an_edit,
+    an_item,
     cancel_by_staff,
     code_of,
     give_points,
@@ -107,6 +113,50 @@ async def test_top_8_a_gift_card_of_the_mall_is_not_paid_by_what_buys_no_stored_
         refused = await order(checkout, worth, **by_wechat())
         assert refused["__typename"] == "MethodCannotPay"
     await ordered(checkout, await listed(checkout, price=PRICE), **by_wechat())
+
+
+async def test_what_is_paid_for_a_gift_card_of_the_mall_is_its_cash_value(
+    checkout: Checkout, database: Database
+) -> None:
+    """GFT-2: worth 50.00 for 100 points and 9.90, it holds 9.90 + 40.10; GFT-5: that is what an
+    unused one pays out, once."""
+    product = await gift_cards.product_of(checkout)
+    given = {"giftCard": {"productId": product["id"], "face": 50_00}}
+    worth = await listed(checkout, price=PRICE, **given)
+    told = await an_item(checkout, **given, price=PRICE)
+    edit = an_edit(worth, told)
+    del edit["giftCard"]
+    async with mall_stays(database):
+        for price in (PRICE | {"amount": 50_01}, PRICE | {"currency": "USD"}):
+            made = await checkout.as_staff(CREATE, input=told | {"price": price})
+            changed = await checkout.as_staff(UPDATE, input=edit | {"price": price})
+            assert made == changed == "BAD_USER_INPUT"
+    worth = await checkout.as_staff(UPDATE, input=edit)
+    assert worth["__typename"] == "MallItem"
+    placed = await ordered(checkout, worth, quantity=2, **by_wechat())
+    await checkout.pay({"order": placed})
+    first, second = [
+        await checkout.as_member(gift_cards.ONE_OF_MINE, id=type_id("gc", row.id))
+        for row in await every(database, gift_cards.all_cards)
+    ]
+    assert gift_cards.left_on(first) == gift_cards.left_on(second) == (9_90, 40_10)
+    assert first["price"] == {"amount": 9_90}
+    assert gift_cards.split_of(await gift_cards.paid(checkout, first, 25_00)) == (4_95, 20_05)
+    out = [await gift_cards.refund(checkout, card) for card in (first, second)]
+    assert [each["card"]["refundedAmount"]["amount"] for each in out] == [4_95, 9_90]
+    async with mall_stays(database), gift_cards.gift_cards_stay(database):
+        again = await cancel_by_staff(checkout, placed)
+        assert again["__typename"] == "GiftCardNotRefundable"
+    whole = await ordered(checkout, worth, **by_wechat())
+    await checkout.pay({"order": whole})
+    done = await cancel_by_staff(checkout, whole)
+    assert done["mallOrder"]["order"]["refundedAmount"] == {"amount": 9_90}
+    row = (await every(database, gift_cards.all_cards))[-1]
+    assert (row.state, row.refunded_cash) == (GiftCardState.REFUNDED, 9_90)
+    await checkout.until_it_went_back()
+    assert checkout.sent_back({"order": whole}) == 9_90
+    assert await points_of(checkout) == 550 - 200
+    assert await database.scan(ledger.check) == await database.scan(checking.check) == []
 
 
 async def test_what_nobody_pays_in_time_comes_back_to_its_lots(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.core.db import Transaction
 from app.core.errors import BadInput
+from app.core.money import Money
 from app.models.gift_cards import GiftCard, GiftCardKind, GiftCardProductState
 from app.models.members import Member
 from app.models.orders import Order
@@ -17,11 +18,12 @@ from app.services.gift_cards.pricing import AMOUNT_MAX
 
 
 async def require_givable(
-    tx: Transaction, *, perspective: Node, product_id: UUID, face: int
+    tx: Transaction, *, perspective: Node, product_id: UUID, face: int, price: Money | None
 ) -> None:
     """Raise unless what is made under a perspective can bring a card of so many minor units.
 
-    It is electronic and active. Raises `GiftCardProductNotFound`, `BadInput`.
+    It is electronic and active; `price` is as for `require_price`. Raises
+    `GiftCardProductNotFound`, `BadInput`.
     """
     product = await products.of_group(tx, group_id=perspective.group_id, product_id=product_id)
     if (
@@ -32,18 +34,50 @@ async def require_givable(
         raise products.GiftCardProductNotFound
     if not 0 < face <= AMOUNT_MAX:
         raise BadInput(f"The card's value must be between 1 and {AMOUNT_MAX}.")
+    await require_price(
+        tx, group_id=perspective.group_id, product_id=product_id, face=face, price=price
+    )
+
+
+async def require_price(
+    tx: Transaction, *, group_id: UUID, product_id: UUID, face: int, price: Money | None
+) -> int:
+    """The cash value of a card that is had for points and a price, if any (GFT-2).
+
+    Raises `BadInput` where that would be in another currency, or more than the card is worth.
+    """
+    if price is None:
+        return 0
+    product = await products.of_group(tx, group_id=group_id, product_id=product_id)
+    if price.currency != product.currency or price.amount > face:
+        raise BadInput(
+            f"A card of {Money(face, product.currency)} is had for at most that, and in"
+            f" {product.currency}: what is paid becomes its cash value."
+        )
+    return price.amount
 
 
 async def promise(
-    tx: Transaction, *, buyer: Member, product_id: UUID, face: int, amount: int, now: datetime
+    tx: Transaction,
+    *,
+    buyer: Member,
+    product_id: UUID,
+    face: int,
+    price: Money | None,
+    quantity: int,
+    now: datetime,
 ) -> dict[str, Any]:
-    """What a card of the product keeps of it, for an order's terms; `amount` is paid for all.
+    """What a card of the product keeps of it, for an order's terms; each costs `price`.
 
-    The caller holds the buyer. Raises what `compliance.require_gift_cards` does.
+    The caller holds the buyer. Raises what `require_price` and `compliance.require_gift_cards` do.
     """
     product = await products.of_group(tx, group_id=buyer.group_id, product_id=product_id)
+    # Asked again: an item may be older than the question.
+    cash = await require_price(
+        tx, group_id=buyer.group_id, product_id=product_id, face=face, price=price
+    )
     await compliance.require_gift_cards(
-        tx, group_id=product.group_id, buyer=buyer, face=face, amount=amount,
+        tx, group_id=product.group_id, buyer=buyer, face=face, amount=cash * quantity,
         currency=product.currency, method=None, now=now,
     )  # fmt: skip
     return {
@@ -64,12 +98,12 @@ async def give(
 ) -> list[GiftCard]:
     """Make the cards that an order promised, for whoever ordered; `selling.take_back` undoes it.
 
-    No cash was paid for them: all of their value is gift value (GFT-2).
+    What was paid in money is their cash value; what points paid for is gift value (GFT-2).
     """
     product = await products.of_group(tx, group_id=order.group_id, product_id=product_id)
     sale = issuing.Sale(
         face=face,
-        cash=0,
+        cash=order.amount // order.quantity,
         terms=promised["card"],
         scope_id=UUID(promised["scope_id"]),
         design=promised["design"],
@@ -78,5 +112,6 @@ async def give(
         holder_id=order.member_id,
         order_id=order.id,
         store_id=order.store_id,
+        payment_method_id=order.payment_method_id,
     )
     return await issuing.issue(tx, product=product, sale=sale, how_many=order.quantity, now=now)

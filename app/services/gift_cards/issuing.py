@@ -133,7 +133,7 @@ async def put_value(
 ) -> None:
     """Bring what was paid for, and what is given with it: face − cash (GFT-2).
 
-    For one that points paid for, all of it is given.
+    For one that points alone paid for, all of it is given.
     """
     purse = await holding.purse_of(tx, card)
     sheet = await ledger.Sheet.open(tx, header, [account.id for account in purse])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.core.db import Transaction
 from app.core.errors import BadInput, DomainError
+from app.core.money import Money
 from app.models.cards import Card, Scheme
 from app.models.members import Member
 from app.models.orders import Order
@@ -97,8 +98,10 @@ class Brings:
                 return Gift(None, self.product_id, self.product_count)
 
 
-async def require_deliverable(tx: Transaction, *, perspective: Node, brings: Brings) -> None:
-    """Raise unless an item of the perspective can bring this.
+async def require_deliverable(
+    tx: Transaction, *, perspective: Node, brings: Brings, price: Money | None
+) -> None:
+    """Raise unless an item of the perspective can bring this for a price, or points alone.
 
     Raises `BadInput`, `CouponTemplateNotFound`, `CouponPackNotFound`, `PackageNotFound`,
     `PackageNotOnSale`, `GiftCardProductNotFound`.
@@ -113,7 +116,18 @@ async def require_deliverable(tx: Transaction, *, perspective: Node, brings: Bri
     elif brings.kind is MallItemKind.GIFT_CARD:
         product_id, face = _gift_card(brings)
         await gift_cards.require_givable(
-            tx, perspective=perspective, product_id=product_id, face=face
+            tx, perspective=perspective, product_id=product_id, face=face, price=price
+        )
+
+
+async def require_price(
+    tx: Transaction, *, group_id: UUID, brings: Brings, price: Money | None
+) -> None:
+    """Raise `BadInput` unless what brings this can cost so much money from now on."""
+    if brings.kind is MallItemKind.GIFT_CARD:
+        product_id, face = _gift_card(brings)
+        await gift_cards.require_price(
+            tx, group_id=group_id, product_id=product_id, face=face, price=price
         )
 
 
@@ -122,7 +136,7 @@ async def promise(
     *,
     brings: Brings,
     quantity: int,
-    amount: int,
+    price: Money | None,
     member: Member,
     card: Card,
     scheme: Scheme,
@@ -131,8 +145,8 @@ async def promise(
 ) -> dict[str, Any]:
     """What an order keeps of the product besides, so that later edits of it change nothing.
 
-    `amount` is what all pieces cost in money. Raises `NotAvailable` for a package that is not for
-    this card, what `compliance.require_gift_cards` does for gift cards.
+    `price` is of one piece. Raises `NotAvailable` for a package that is not for this card, what
+    `gift_cards.giving.promise` does for a gift card.
     """
     if brings.kind is MallItemKind.PACKAGE:
         if quantity != 1:
@@ -145,8 +159,9 @@ async def promise(
     if brings.kind is MallItemKind.GIFT_CARD:
         product_id, face = _gift_card(brings)
         return await gift_cards.promise(
-            tx, buyer=member, product_id=product_id, face=face, amount=amount, now=now
-        )
+            tx, buyer=member, product_id=product_id, face=face, price=price, quantity=quantity,
+            now=now,
+        )  # fmt: skip
     return {}
 
 

@@ -174,7 +174,9 @@ async def create(
     item_details.require_stock(stock)
     columns, rules = item_details.columns_of(brings.kind, details), item_details.scope_of(details)
     await _require_there(tx, perspective, details)
-    await contents.require_deliverable(tx, perspective=perspective, brings=brings)
+    await contents.require_deliverable(
+        tx, perspective=perspective, brings=brings, price=details.price
+    )
     scope = await scopes.create(tx, perspective=perspective, rules=rules)
     item = new_item(
         group_id=perspective.group_id,
@@ -212,6 +214,9 @@ async def change(
     item, perspective = await _locked_for(tx, actor, item_id, expected_version)
     columns, rules = item_details.columns_of(item.kind, details), item_details.scope_of(details)
     await _require_there(tx, perspective, details)
+    await contents.require_price(
+        tx, group_id=item.group_id, brings=Brings.of(item), price=details.price
+    )
     await scopes.replace(tx, scope_id=item.scope_id, perspective=perspective, rules=rules)
     new_values = {f"new_{name}": value for name, value in columns.items()}
     changed = await tx.one(change_item, item_id=item.id, new_changed_at=now, **new_values)

@@ -118,9 +118,8 @@ async def place(
         raise MallPriceChanged(item)
     _require_way(item, store, recipient)
     promise = await contents.promise(
-        tx, brings=Brings.of(item), quantity=wish.quantity,
-        amount=(item.price_amount or 0) * wish.quantity, member=member, card=card,
-        scheme=scheme, store=store, now=now,
+        tx, brings=Brings.of(item), quantity=wish.quantity, price=_price(item), member=member,
+        card=card, scheme=scheme, store=store, now=now,
     )  # fmt: skip
     order = _drafted(claim.answer_id, item, wish, member, card, scheme, store, promise, now)
     payer = await holding.payer(tx, order=order, card=card, scheme=scheme)
