@@ -123,7 +123,7 @@ async def pay(
     if answer_id := await requests.answered(tx, request):
         return await _done(tx, (await by_ids(tx, [answer_id]))[answer_id], is_replay=True)
     card = await proving.prove(
-        tx, group_id=store.group_id, proof=proof, counted=proving.counted_at(terminal.id), now=now
+        tx, group_id=store.group_id, proof=proof, asker=proving.at_till(terminal.id), now=now
     )
     claim = await requests.claim(tx, request, now=now)
     if claim.is_replay:
