@@ -1,11 +1,11 @@
 """Which card somebody has in their hand: by its number and key, or by its holder's code (GFT-4).
 
-A wrong number, a wrong key and a code that is over get one answer, and each try counts against
-whoever made it: a member, an address, a till. Tries at one card count together besides, so that a
-key is not guessed by many who share the work; those made online apart from those at tills, and its
-holder's not at all. So whoever only knows a card's number does not keep its holder from it, nor
-anybody at a till: the most that many accounts at many addresses can do is that nobody binds a card,
-or looks at it, that is in nobody's account yet.
+A wrong number and a wrong key get one answer, as do a code that is over and one that never was.
+Each try counts against whoever made it: a member, an address, a till. Tries at one card count
+together besides, so that its key is not guessed by many who share the work; those made online apart
+from those at tills, and its holder's not at all. So whoever only knows a card's number does not
+keep its holder from it, nor anybody at a till: the most that many accounts at many addresses can do
+is that a card in nobody's account is not bound, or looked at, online within the hour.
 
 A card's number is one of 9 × 10^14. For one that somebody knows, 100 tries an hour are 876,000 in a
 year: of our keys of 10 digits they find one in 11,416, of the shortest printed ones, of 8 digits,
@@ -15,7 +15,7 @@ one in 114, on either way. A code has 18 digits and lives for two minutes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam
@@ -65,19 +65,11 @@ use_code = statement(
 )
 
 
-class GiftCardRefused(DomainError):
-    """No such number, a wrong key, a code that is over: never said which. The try counts."""
-
-    keeps_changes = True
-
-    def __init__(self) -> None:
-        super().__init__("This number or key is not right.")
-
-
 @dataclass(frozen=True, slots=True)
 class ByKey:
     """A card's number and key, as they are printed or shown to its holder."""
 
+    refusal: ClassVar[str] = "This number or key is not right."
     number: str
     key: str
 
@@ -89,6 +81,7 @@ class ByKey:
 class ByCode:
     """The code that the holder's page shows for minutes."""
 
+    refusal: ClassVar[str] = "This code is used, over or not right. Have another one shown."
     code: str
 
     def document(self) -> list[str]:
@@ -96,6 +89,18 @@ class ByCode:
 
 
 Proof = ByKey | ByCode
+
+
+class GiftCardRefused(DomainError):
+    """No such number, a wrong key; or a code that is used, over or none: never said which.
+
+    Each kind of proof has words of its own. The try counts.
+    """
+
+    keeps_changes = True
+
+    def __init__(self, proof: Proof) -> None:
+        super().__init__(proof.refusal)
 
 
 class Asker(NamedTuple):
@@ -142,7 +147,7 @@ async def prove(
         await limits.spend(tx, subject=subject, at_most=at_most, window=WRONG_WINDOW, now=now)
     card = await _found(tx, group_id, proof, now)
     if card is None:
-        raise GiftCardRefused
+        raise GiftCardRefused(proof)
     for subject in subjects:
         await limits.take_back(tx, subject=subject, window=WRONG_WINDOW, now=now)
     return card
@@ -182,7 +187,7 @@ async def bind(
     if card.holder_id is not None:
         holder = await members.living(tx, card.holder_id)
         if holder.id != member.id:
-            raise GiftCardRefused
+            raise GiftCardRefused(proof)
         return card
     holding.require_usable(card, now)
     held = await tx.changed(holding.set_holder, gift_card_id=card.id, new_holder_id=member.id)
