@@ -349,3 +349,37 @@ async def test_an_export_has_what_was_given_and_received_and_nothing_of_the_frie
     )  # fmt: skip
     for document, other in ((givers, friend.id), (friends, till.shop.member.id)):
         assert str(other) not in str(document)
+
+
+async def test_an_export_of_what_came_back_says_nothing_of_the_friend_who_had_it(
+    till: Counter,
+) -> None:
+    """SEC-4: that a bill of theirs was voided; a bill of one's own is one's own still."""
+    coupon = await a_coupon(till)
+    friend = await a_friend(till)
+
+    async def void(at: Counter, order_number: str) -> None:
+        code = (await coupon_of(at.database, coupon.id)).code
+        bill = at_till(at, {"code": {"value": code}}, orderNumber=order_number)
+        used = await at.as_staff(USE, who=till.shop.cashier, input=bill)
+        undo = {"useId": used["use"]["id"], "reason": "Wrong table", "requestKey": order_number}
+        await at.as_staff(RETURN, who=till.shop.cashier, input=undo)
+
+    async def give(at: Counter, to: UUID) -> None:
+        begun = await handed_over(at, await coupon_of(at.database, coupon.id))
+        claimed = await at.as_member(CLAIM, member_id=to, secret=begun.secret, key=new_id().hex)
+        assert claimed["__typename"] == "CouponHandoverClaimed", claimed
+
+    async def says(at: Counter) -> tuple[Any, ...]:
+        export = await at.as_member(EXPORT)
+        (seen,) = export["coupons"]
+        return seen["returnedAt"], [each["orderNumber"] for each in export["couponUses"]]
+
+    await give(till.later(hours=1), friend.id)
+    await void(till.later(hours=2), "FRIEND-1")
+    back = till.later(hours=3)
+    await give(back, till.shop.member.id)
+    assert await says(back) == (None, [])
+    later = till.later(hours=4)
+    await void(later, "GIVER-1")
+    assert await says(later) == (later.now.isoformat(), ["GIVER-1"])

@@ -268,21 +268,25 @@ async def _coupons(tx: Transaction, member_ids: list[UUID]) -> dict[str, list[di
     ]
     since = {each.coupon_id: each.received_at for each in received}
 
-    def is_ours(use: CouponUse) -> bool:
-        later = (each.giver_id for each in claims[use.coupon_id] if _ended(each) > use.begun_at)
-        return next(later, by_id[use.coupon_id].member_id) in member_ids
+    def was_ours(coupon_id: UUID, at: datetime) -> bool:
+        later = (each.giver_id for each in claims[coupon_id] if _ended(each) > at)
+        return next(later, by_id[coupon_id].member_id) in member_ids
+
+    def as_ours(coupon: Coupon) -> Coupon:
+        if coupon.returned_at is not None and not was_ours(coupon.id, coupon.returned_at):
+            coupon = changed_copy(coupon, returned_at=None)
+        if coupon.issued_to_id in member_ids:
+            return coupon
+        return changed_copy(coupon, cause_kind=FRIEND, issued_at=since[coupon.id])
 
     used: list[CouponUse] = await tx.all(coupons_used, coupon_ids=list(by_id))
     return {
         "coupons": _shown(
-            [
-                each if each.issued_to_id in member_ids else _of_friend(each, since[each.id])
-                for each in had
-            ],
+            map(as_ours, had),
             "id template_id state cause_kind issued_at valid_from valid_until returned_at ended_at",
         ),
         "couponUses": _shown(
-            [use for use in used if is_ours(use)],
+            [use for use in used if was_ours(use.coupon_id, use.begun_at)],
             "coupon_id state channel store_id order_number bill_amount took_off currency used_at"
             " ended_at",
         ),
@@ -298,14 +302,6 @@ async def _coupons(tx: Transaction, member_ids: list[UUID]) -> dict[str, list[di
         ),
         "couponsReceived": _shown(received, " ".join(Received._fields)),
     }  # fmt: skip
-
-
-def _of_friend(coupon: Coupon, since: datetime) -> Coupon:
-    """A coupon that a friend gave, as if its past began with that."""
-    returned_at = coupon.returned_at
-    if returned_at is not None and returned_at < since:
-        returned_at = None
-    return changed_copy(coupon, cause_kind=FRIEND, issued_at=since, returned_at=returned_at)
 
 
 def _ended(claim: CouponHandover) -> datetime:
