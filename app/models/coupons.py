@@ -348,7 +348,7 @@ class ChangeState(StrEnum):
 
 
 class CouponChange(Row, table=True):
-    """A change of many coupons of one template at once, done in batches (CPN-5)."""
+    """A change of coupons of one template: of many, in batches, or of one, at once (CPN-5)."""
 
     __tablename__ = "coupon_changes"
     __table_args__ = (Index("ix_coupon_changes_group", "group_id", "id"),)

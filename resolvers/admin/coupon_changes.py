@@ -34,7 +34,8 @@ Writes = Needs(Permission.COUPONS_WRITE)
 @strawberry.type
 class Query:
     @strawberry.field(
-        permission_classes=[Reads], description="Changes of many coupons, newest first."
+        permission_classes=[Reads],
+        description="Changes of coupons, newest first: of many, and of those withdrawn one by one.",
     )
     async def coupon_changes(
         self, info: Info, first: First = PAGE_SIZE_DEFAULT, after: After = None

@@ -1,4 +1,4 @@
-"""Changes of many coupons at once (CPN-5)."""
+"""Changes of coupons by staff, of many at once or of one that was withdrawn (CPN-5)."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Self
@@ -86,7 +86,9 @@ class CouponChangeLine:
         )
 
 
-@strawberry.type(description="A change of many coupons of one template.")
+@strawberry.type(
+    description="A change of coupons of one template: of many, or of one by `couponWithdraw`."
+)
 class CouponChange:
     id: strawberry.ID = strawberry.field(description="Its id, `cbc_…`.")
     template_id: strawberry.ID = strawberry.field(description="The template, `ctpl_…`.")

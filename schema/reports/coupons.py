@@ -41,7 +41,8 @@ class CouponCostLine:
         description="How many expired, without those that live again since."
     )
     withdrawn: Long = strawberry.field(
-        description="How many were taken back: by staff, or with what they were given for."
+        description="How many were taken back: by staff, with what they were given for, or because"
+        " their holder's account was closed."
     )
     took_off: Money = strawberry.field(description="What they took off bills.")
     given_back: Money = strawberry.field(
