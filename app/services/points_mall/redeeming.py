@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.core.db import Transaction
+from app.core.db import Transaction, TransientFailure
 from app.core.errors import BadInput, DomainError
 from app.core.money import Money
 from app.core.personal import index_of
@@ -149,7 +149,10 @@ async def _take(
         placed = Placed(paid, None, is_replay=False)
     if Brings.from_terms(order.terms).is_thing:
         await tx.insert(fulfilling.drafted(order, store=store, recipient=recipient, now=now))
-    await offering.take_stock(tx, order.product_id, order.quantity)
+    is_of_stock = await offering.take_stock(tx, order.product_id, order.quantity)
+    if is_of_stock is not order.terms["is_of_stock"]:
+        # Else what was taken would not come back, or what was not would.
+        raise TransientFailure("an item's stock was counted, or made endless, meanwhile")
     if payer is not None:
         await holding.take(tx, order=order, card=card, account=payer, now=now)
     if placed.payment is None:
