@@ -12,7 +12,7 @@ from app.core.ids import new_id, type_id
 from app.core.money import Money
 from app.models.coupons import Coupon, CouponPack, CouponState, CouponTemplate
 from app.services import cards
-from app.services.coupons import handovers, pack_buying
+from app.services.coupons import handovers, pack_buying, pack_sales
 from app.services.coupons.pack_buying import Choice
 from tests.factories.cards import Counter, a_scheme, counter
 from tests.factories.coupon_sales import (
@@ -364,3 +364,31 @@ async def test_of_two_purchases_of_one_member_at_once_the_limit_lets_one_through
     )
     assert sorted(type(each).__name__ for each in outcomes) == ["PackLimitReached", "Sold"]
     assert await stock_of(till.database, sale) == 9
+
+
+async def test_a_stock_that_is_set_while_a_pack_is_sold_gets_back_what_it_gave(
+    till: Counter,
+) -> None:
+    """CPN-7: what had no end when it was looked at, and was counted when it was taken."""
+    pack, _ = await packed(till)
+    sale = await on_sale(till, pack.id, stock=None)
+    at: dict[str, Any] = {"sale_id": sale_id_of(sale), "now": till.now}
+    owner = till.shop.owner.actor
+    selling = call(
+        pack_buying.sell,
+        owner,
+        terminal_id=till.shop.terminal.id,
+        member_id=till.shop.member.id,
+        choice=Choice(sale_id=at["sale_id"], price=Money(9_90, "CNY")),
+        method_code="cash",
+        request_key=new_id().hex,
+        now=till.now,
+    )
+    limit = call(pack_sales.set_stock, owner, expected_version=sale["version"], stock=10, **at)
+    sold, _ = await beside(till.database, selling, before=pack_buying.take_stock, second=limit)
+    # With one writer it was sold before there was a stock.
+    of_stock = 0 if till.database.dialect_name == "sqlite" else 1
+    assert await stock_of(till.database, sale) == 10 - of_stock
+    refunded = await refund(till, {"id": type_id("ord", sold.order.id)})
+    assert refunded["order"]["state"] == "REFUNDED"
+    assert await stock_of(till.database, sale) == 10

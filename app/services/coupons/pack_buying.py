@@ -41,6 +41,8 @@ take_stock = statement(
     )
     # Nothing taken from nothing stays without end.
     .values(stock_left=col(CouponPackSale.stock_left) - bindparam("quantity"))
+    .returning(*pack_sales.TABLE.columns),
+    into=CouponPackSale,
 )
 on_sale = statement(
     select(CouponPackSale)
@@ -263,9 +265,11 @@ async def _drafted(
         if bought + choice.quantity > sale.limit_per_member:
             raise PackLimitReached(sale.limit_per_member, bought)
     gift = Gift(template_id=None, pack_id=pack.id, count=choice.quantity)
-    promised = await pack_selling.promised(tx, gift, is_of_stock=sale.stock_left is not None)
-    if not await tx.changed(take_stock, sale_id=sale.id, quantity=choice.quantity):
+    taken = await tx.one(take_stock, sale_id=sale.id, quantity=choice.quantity)
+    if taken is None:
         raise PacksSoldOut((await pack_sales.by_ids(tx, [sale.id]))[sale.id].stock_left or 0)
+    # As it was when it was taken: a stock may have been set since the sale was looked at.
+    promised = await pack_selling.promised(tx, gift, is_of_stock=taken.stock_left is not None)
     return orders.drafted(
         order_id,
         kind=OrderKind.COUPON_PACK,
