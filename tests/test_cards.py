@@ -15,6 +15,7 @@ from app.services import cards, ledger, members
 from app.services.cards import STAFF_CHANGES
 from resolvers.root import admin_schema, member_schema
 from tests.factories.cards import Counter, a_scheme, a_terminal, a_tier, counter, the_card
+from tests.factories.executing import execute
 from tests.factories.ledger import account, nothing_moves
 from tests.factories.organisation import places
 from tests.factories.partners import partner, principal_of
@@ -535,7 +536,7 @@ async def test_the_members_home_asks_the_database_once_a_level(
 
     monkeypatch.setattr(till.database, "read", counted)
     context = till.context(till.member(till.shop.member.id))
-    result = await member_schema.execute(HOME, {}, context)
+    result = await execute(member_schema, HOME, {}, context)
     assert not result.errors
     assert result.data is not None
     assert len(result.data["cards"]) == 3

@@ -16,6 +16,7 @@ from app.services import cards, ledger, members
 from app.services.purchases import REFUNDS_MAX, new_refund
 from resolvers.root import admin_schema
 from tests.factories.cards import Counter, a_scheme, counter
+from tests.factories.executing import execute
 from tests.factories.ledger import account, nothing_moves
 from tests.factories.member_cards import a_card
 from tests.factories.member_codes import CODE
@@ -349,8 +350,8 @@ async def test_values_of_the_wrong_type_never_reach_a_service(
     """The edge answers these with 400 before anything runs."""
     async with nothing_moves(till.database):
         context = till.context(till.shop.owner.principal)
-        result = await admin_schema.execute(
-            RECORD, {"input": a_bill(till, 1_000) | change}, context
+        result = await execute(
+            admin_schema, RECORD, {"input": a_bill(till, 1_000) | change}, context
         )
         assert result.errors
         assert result.data is None

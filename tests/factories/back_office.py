@@ -17,6 +17,7 @@ from app.settings import Mode, Settings
 from auth.tokens import SigningKeys, TokenSigner, TokenVerifier
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
+from tests.factories.executing import execute
 
 ISSUER = "https://regulars.example"
 KEY = SecretStr("a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
@@ -71,7 +72,7 @@ class BackOffice:
             outside=cast("Any", None),
             signer=self.signer,
         )
-        result = await self.schema.execute(document, variables, context)
+        result = await execute(self.schema, document, variables, context)
         if result.errors:
             return code_of(result.errors[0])
         assert result.data is not None

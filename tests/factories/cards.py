@@ -22,6 +22,7 @@ from auth.tokens import SigningKeys, TokenSigner
 from resolvers.root import admin_schema, member_schema
 from schema.context import Context, Principal
 from tests.factories.back_office import ISSUER, KEY, code_of
+from tests.factories.executing import execute
 from tests.factories.organisation import Places, places
 from tests.factories.staff import Employee, employee
 
@@ -173,7 +174,7 @@ class Counter:
         principal: Principal | None,
         variables: dict[str, Any],
     ) -> Any:
-        result = await schema.execute(document, variables, self.context(principal))
+        result = await execute(schema, document, variables, self.context(principal))
         if result.errors:
             return code_of(result.errors[0])
         assert result.data is not None

@@ -18,6 +18,7 @@ from auth.tokens import MEMBER_AUDIENCE, SigningKeys, TokenSigner, TokenVerifier
 from resolvers.root import member_schema
 from schema.context import Context, Principal
 from tests.factories.back_office import code_of
+from tests.factories.executing import execute
 from tests.factories.identities import PUBLIC_URL, Clock, newest_code, sandbox, settings_for
 from tests.factories.organisation import places
 
@@ -76,7 +77,7 @@ class Server:
         **variables: Any,
     ) -> Any:
         """All data, or the code of the first error."""
-        result = await schema.execute(document, variables, self.context(principal))
+        result = await execute(schema, document, variables, self.context(principal))
         return code_of(result.errors[0]) if result.errors else result.data
 
     async def ask(self, document: str, principal: Principal | None = None, /, **more: Any) -> Any:
