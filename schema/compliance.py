@@ -34,6 +34,7 @@ _LIMITS = {
     " zone.",
     "real_name_from": "From this on the buyer's identity document must be on record.",
     "transfer_from": "From this on only methods that move by transfer can pay.",
+    "company_transfer_from": "The same of what a company buys at once, as gift cards in bulk.",
     "adjustment_approval_above": "Adjustments of cash or bonus above this need a second person.",
     "points_approval_above": "Adjustments of points above this need a second person.",
 }
@@ -54,6 +55,9 @@ class GroupRules:
     day_max: Long | None = strawberry.field(description=_LIMITS["day_max"])
     real_name_from: Long | None = strawberry.field(description=_LIMITS["real_name_from"])
     transfer_from: Long | None = strawberry.field(description=_LIMITS["transfer_from"])
+    company_transfer_from: Long | None = strawberry.field(
+        description=_LIMITS["company_transfer_from"]
+    )
     adjustment_approval_above: Long | None = strawberry.field(
         description=_LIMITS["adjustment_approval_above"]
     )
@@ -83,6 +87,10 @@ class GroupRulesSetInput:
     day_max: Long | None = strawberry.field(description=_LIMITS["day_max"])
     real_name_from: Long | None = strawberry.field(description=_LIMITS["real_name_from"])
     transfer_from: Long | None = strawberry.field(description=_LIMITS["transfer_from"])
+    company_transfer_from: Long | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=f"{_LIMITS['company_transfer_from']} Left out, it stays as it is.",
+    )
     adjustment_approval_above: Long | None = strawberry.field(
         description=_LIMITS["adjustment_approval_above"]
     )
@@ -91,7 +99,8 @@ class GroupRulesSetInput:
     )
 
     def limits(self) -> dict[str, int | None]:
-        return {name: getattr(self, name) for name in _LIMITS}
+        given = {name: getattr(self, name) for name in _LIMITS}
+        return {name: limit for name, limit in given.items() if limit is not strawberry.UNSET}
 
 
 @strawberry.type(description="Who a member is by a document that somebody has seen.")

@@ -39,6 +39,9 @@ class GiftCardBatch:
     id: strawberry.ID = strawberry.field(description="Its id, `gcb_…`.")
     state: GiftCardBatchState = strawberry.field(description="Whether its cards exist.")
     buyer_company: str = strawberry.field(description="Who bought them.")
+    buyer_registration: str | None = strawberry.field(
+        description="By which a register knows the company, as its unified social credit code."
+    )
     invoice_number: str = strawberry.field(description="The invoice.")
     number_of_cards: int = strawberry.field(description="How many cards.")
     number_made: int = strawberry.field(description="How many of them exist.")
@@ -58,6 +61,7 @@ class GiftCardBatch:
             id=strawberry.ID(type_id("gcb", row.id)),
             state=row.state,
             buyer_company=row.buyer_company,
+            buyer_registration=row.buyer_registration,
             invoice_number=row.invoice_number,
             number_of_cards=row.number_of_cards,
             number_made=row.number_made,
@@ -124,6 +128,11 @@ class GiftCardBatchCreateInput:
         " what they are worth; null is what they cost one by one.",
     )
     buyer_company: str = strawberry.field(description="Who buys them, 1 to 120 characters.")
+    buyer_registration: str | None = strawberry.field(
+        default=None,
+        description="By which a register knows the company, as its unified social credit code, 1 to"
+        " 40 characters. The law asks for it where a buyer's document must be on record.",
+    )
     invoice_number: str = strawberry.field(
         description="The invoice, 1 to 64 characters; it has one bulk order of a product and value."
     )
@@ -142,6 +151,7 @@ class GiftCardBatchCreateInput:
             number_of_cards=self.number_of_cards,
             amount=None if self.amount is None else self.amount.amount,
             buyer_company=self.buyer_company,
+            buyer_registration=self.buyer_registration,
             invoice_number=self.invoice_number,
             method_code=self.method_code,
         )

@@ -269,13 +269,15 @@ async def test_the_laws_limits_hold_until_a_group_sets_its_own(till: Counter) ->
     """TOP-11: in minor units, shown to staff and changed by those who may."""
     shown = await till.as_staff(
         """{ groupRules(currency: "CNY") { registeredCardCap unregisteredCardCap realNameFrom
-          transferFrom personCap orderMax dayMax adjustmentApprovalAbove pointsApprovalAbove } }"""
+          transferFrom companyTransferFrom personCap orderMax dayMax adjustmentApprovalAbove
+          pointsApprovalAbove } }"""
     )
     assert shown == {
         "registeredCardCap": 500_000,
         "unregisteredCardCap": 100_000,
         "realNameFrom": 1_000_000,
         "transferFrom": 5_000_000,
+        "companyTransferFrom": 500_000,
         "personCap": None,
         "orderMax": None,
         "dayMax": None,
@@ -287,8 +289,16 @@ async def test_the_laws_limits_hold_until_a_group_sets_its_own(till: Counter) ->
         "__typename": "GroupRules",
         "registeredCardCap": None,
         "personCap": 700,
+        "companyTransferFrom": 500_000,
         "adjustmentApprovalAbove": 5,
     }
+    # A client that does not know of it leaves it as it is; null lifts it.
+    for given, kept in (
+        ({"companyTransferFrom": 7}, 7),
+        ({}, 7),
+        ({"companyTransferFrom": None}, None),
+    ):
+        assert (await set_rules(till, **given))["companyTransferFrom"] == kept
     async with nothing_moves(till.database):
         negative = NO_LIMITS | {"dayMax": -1}
         assert await till.as_staff(RULES_SET, input=negative) == "BAD_USER_INPUT"

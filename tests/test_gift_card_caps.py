@@ -219,22 +219,52 @@ async def test_gift_cards_of_the_mall_are_held_to_the_same(
 async def test_a_company_is_held_to_the_cap_of_a_card_and_to_a_trace(
     database: Database, now: datetime
 ) -> None:
-    """TOP-11, GFT-7: what one person may buy is no limit of an invoice."""
+    """TOP-11, GFT-7: by law from 5,000.00 on; what one person may buy is no limit of an invoice."""
     till = await counter(database, now)
     product = await gift_card_office.a_gift_card_product(till, GiftCardKind.ELECTRONIC)
     await till.as_staff(SAVE_METHOD, input=BANK)
 
-    async def create(**more: Any) -> Any:
-        asked = gift_card_office.a_batch(product, **more)
+    async def create(amount: int, /, **more: Any) -> Any:
+        total = {"amount": amount, "currency": "CNY"}
+        asked = gift_card_office.a_batch(product, numberOfCards=60, amount=total, **more)
         return await till.as_staff(gift_card_office.CREATE_BATCH, input=asked)
 
-    limits = {"orderMax": 1, "dayMax": 1, "realNameFrom": 1, "transferFrom": 250_00}
-    await set_rules(till, unregisteredCardCap=99_99, **limits)
     async with gift_cards_stay(database):
-        assert (await create(methodCode="bank"))["__typename"] == "CardCapReached"
-        assert (await create())["__typename"] == "TransferNeeded"
-    await set_rules(till, unregisteredCardCap=100_00, **limits)
-    assert (await create(methodCode="bank"))["__typename"] == "GiftCardBatchCreated"
+        assert limit_of(await create(5_000_00)) == ("TransferNeeded", 5_000_00)
+    assert (await create(4_999_99))["__typename"] == "GiftCardBatchCreated"
+    assert (await create(5_000_00, methodCode="bank"))["__typename"] == "GiftCardBatchCreated"
+
+    persons = {"orderMax": 1, "dayMax": 1, "realNameFrom": 1, "transferFrom": 1}
+    await set_rules(till, unregisteredCardCap=99_99, companyTransferFrom=250_00, **persons)
+    async with gift_cards_stay(database):
+        beyond = await create(5_000_00, methodCode="bank")
+        assert room_of(beyond) == ("CardCapReached", 99_99, 99_99)
+        assert limit_of(await create(250_00)) == ("TransferNeeded", 250_00)
+    await set_rules(till, unregisteredCardCap=100_00, **persons)
+    async with gift_cards_stay(database):
+        assert limit_of(await create(250_00)) == ("TransferNeeded", 250_00)
+    assert (await create(249_99))["__typename"] == "GiftCardBatchCreated"
+    await set_rules(till, companyTransferFrom=None)
+    assert (await create(6_000_00))["__typename"] == "GiftCardBatchCreated"
+
+
+async def test_a_bulk_order_keeps_by_which_number_its_company_is_registered(
+    database: Database, now: datetime
+) -> None:
+    """TOP-11, GFT-7: where the law asks for a document; as long as the longest, and no longer."""
+    till = await counter(database, now)
+    product = await gift_card_office.a_gift_card_product(till, GiftCardKind.ELECTRONIC)
+
+    async def create(registration: str | None) -> Any:
+        asked = gift_card_office.a_batch(product, buyerRegistration=registration)
+        return await till.as_staff(gift_card_office.CREATE_BATCH, input=asked)
+
+    async with gift_cards_stay(database):
+        for unsound in ("", "9" * 41):
+            assert await create(unsound) == "BAD_USER_INPUT"
+    for registration in (None, "91310000MA1FL0XX0X"):
+        batch = (await create(registration))["batch"]
+        assert batch["buyerRegistration"] == registration
 
 
 def by_wechat() -> dict[str, Any]:

@@ -127,9 +127,9 @@ PLAIN: dict[str, str] = {
     "files": "id group_id node_id kind state content_type bytes width height sha256 storage_key "
     "uploader_kind uploader_id created_at deleted_at",
     "gift_card_batch_cards": "id batch_id position gift_card_id",
-    "gift_card_batches": "id group_id perspective_id product_id buyer_company invoice_number "
-    "payment_method_id currency face amount number_of_cards number_made terms state operator_id "
-    "created_at finished_at keys_exported_at keys_exported_by_id",
+    "gift_card_batches": "id group_id perspective_id product_id buyer_company buyer_registration "
+    "invoice_number payment_method_id currency face amount number_of_cards number_made terms state "
+    "operator_id created_at finished_at keys_exported_at keys_exported_by_id",
     "gift_card_buyers": "id order_id gift_card_id",
     "gift_card_exports": "id group_id perspective_id kind filters number_of_rows operator_kind "
     "operator_id exported_at",
@@ -149,8 +149,8 @@ PLAIN: dict[str, str] = {
     "fulfilments": "id group_id order_id perspective_id item_id member_id way state store_id "
     "carrier tracking_number created_at ready_at shipped_at ended_at",
     "group_rules": "id group_id currency registered_card_cap unregistered_card_cap person_cap "
-    "order_max day_max real_name_from transfer_from adjustment_approval_above "
-    "points_approval_above changed_at",
+    "order_max day_max real_name_from transfer_from company_transfer_from "
+    "adjustment_approval_above points_approval_above changed_at",
     "identities": "id group_id member_id kind issuer proven_at is_proven",
     "import_parts": "id import_id position is_waiting number_failed",
     "imports": "id group_id perspective_id kind subject_id state number_of_rows number_landed "

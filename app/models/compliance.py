@@ -30,6 +30,7 @@ class GroupRules(Row, table=True):
     day_max: int | None = Long(default=None)
     real_name_from: int | None = Long(default=None)
     transfer_from: int | None = Long(default=None)
+    company_transfer_from: int | None = Long(default=None)
     adjustment_approval_above: int | None = Long(default=None)
     points_approval_above: int | None = Long(default=None)
     changed_at: datetime = Field(sa_type=UtcDateTime)

@@ -42,6 +42,8 @@ class GiftCardBatch(Row, table=True):
     perspective_id: UUID = Field(foreign_key="nodes.id")
     product_id: UUID = Field(foreign_key="gift_card_products.id", index=True)
     buyer_company: str = Field(max_length=120)
+    buyer_registration: str | None = Field(default=None, max_length=40)
+    """By which a register knows the company, as its unified social credit code."""
     invoice_number: str = Field(max_length=64)
     payment_method_id: UUID = Field(foreign_key="payment_methods.id")
     currency: str = Field(max_length=3)

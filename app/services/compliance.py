@@ -2,7 +2,7 @@
 
 Sources: 单用途商业预付卡管理办法（试行）(MOFCOM 2012 no. 9), articles 15–19: at most ¥5,000 on a
 registered card and ¥1,000 on another, a registered card has no end, the buyer's name and document
-from ¥10,000 on, and payment by transfer from ¥50,000 on.
+from ¥10,000 on, and payment by transfer from ¥50,000 on, by a company from ¥5,000 on.
 
 A member's card is a registered one if we know who the member is; a gift card never is, since it is
 worth the same in whosever hand it is.
@@ -58,6 +58,7 @@ LIMITS = (
     "day_max",
     "real_name_from",
     "transfer_from",
+    "company_transfer_from",
     "adjustment_approval_above",
     "points_approval_above",
 )
@@ -68,6 +69,7 @@ LEGAL_IN_YUAN = {
     "unregistered_card_cap": 1_000,
     "real_name_from": 10_000,
     "transfer_from": 50_000,
+    "company_transfer_from": 5_000,
 }
 
 rules_of = statement(
@@ -302,15 +304,17 @@ async def rules(tx: Transaction, *, group_id: UUID, currency: str, now: datetime
 async def set_rules(
     tx: Transaction, actor: Actor, *, currency: str, limits: dict[str, Any], now: datetime
 ) -> GroupRules:
-    """Replace a group's limits in a currency; None is no limit. Keys are those of `LIMITS`."""
+    """Replace a group's limits in a currency; None is no limit. Keys are those of `LIMITS`: one
+    that is not among them stays as it is."""
     group = await organisation.node(tx, actor.group_id)
     actor.require(Permission.SETTINGS_WRITE, group)
     if currency not in MINOR_UNIT_DIGITS:
         raise BadInput("currency is not an ISO 4217 code.")
-    assert set(limits) == set(LIMITS), limits
+    assert set(limits) <= set(LIMITS), limits
     if not all(limit is None or 0 <= limit <= LIMIT_MAX for limit in limits.values()):
         raise BadInput("Each limit must be 0 or more, or null for none.")
     before = await rules(tx, group_id=group.id, currency=currency, now=now)
+    limits = {name: getattr(before, name) for name in LIMITS} | limits
     after = new_rules(group_id=group.id, currency=currency, changed_at=now, **limits)
     await tx.changed(put_rules, **values_of(after))
     changed = {
@@ -389,7 +393,7 @@ async def require_gift_cards_of_company(
     `CardCapReached`, `TransferNeeded`.
     """
     limits = await rules(tx, group_id=group_id, currency=currency, now=now)
-    _require_trace(limits, amount, method)
+    _require_trace(limits.company_transfer_from, limits.currency, amount, method)
     _require_gift_card_cap(limits, face, held=0)
 
 
@@ -430,17 +434,19 @@ async def _require_purchase(
     least = limits.real_name_from
     if least is not None and amount >= least and not await _has_document(tx, buyer):
         raise RealNameNeeded(Money(least, limits.currency))
-    _require_trace(limits, amount, method)
+    _require_trace(limits.transfer_from, limits.currency, amount, method)
 
 
 async def _has_document(tx: Transaction, member: Member | None) -> bool:
     return member is not None and await tx.one(real_name_of, member_id=member.id) is not None
 
 
-def _require_trace(limits: GroupRules, amount: int, method: PaymentMethod | None) -> None:
+def _require_trace(
+    least: int | None, currency: str, amount: int, method: PaymentMethod | None
+) -> None:
     leaves_trace = method is None or method.moves_by_transfer
-    if limits.transfer_from is not None and amount >= limits.transfer_from and not leaves_trace:
-        raise TransferNeeded(Money(limits.transfer_from, limits.currency))
+    if least is not None and amount >= least and not leaves_trace:
+        raise TransferNeeded(Money(least, currency))
 
 
 def _require_gift_card_cap(limits: GroupRules, worth: int, *, held: int) -> None:

@@ -27,7 +27,7 @@ REFUND_CARD = """mutation ($input: CardRefundInput!) { cardRefund(input: $input)
     card { status balances { cash { amount } bonus { amount } points pointsDebt } } }
 } }"""
 RULES_SET = """mutation ($input: GroupRulesSetInput!) { groupRulesSet(input: $input) {
-  __typename registeredCardCap personCap adjustmentApprovalAbove } }"""
+  __typename registeredCardCap personCap companyTransferFrom adjustmentApprovalAbove } }"""
 NO_LIMITS: dict[str, Any] = {
     "currency": "CNY",
     "registeredCardCap": None,
@@ -71,5 +71,5 @@ async def refund_card(counter: Counter, /, *, who: Employee | None = None, **mor
 
 
 async def set_rules(counter: Counter, **limits: int | None) -> Any:
-    """Lift all limits in yuan but these."""
+    """Lift all limits in yuan but these; `companyTransferFrom` stays unless it is given."""
     return await counter.as_staff(RULES_SET, input=NO_LIMITS | limits)

@@ -126,12 +126,14 @@ async def work(till: Counter, now: datetime) -> int:
     return await Worker(till.database, outside, clock=lambda: now).drain()
 
 
-BATCH = """fragment batch on GiftCardBatch { id state buyerCompany invoiceNumber numberOfCards
-  numberMade face { amount } amount { amount currency } gift { amount } finishedAt keysExportedAt
-  product { name } method { code } operator { name } keysExportedBy { name } }"""
+BATCH = """fragment batch on GiftCardBatch { id state buyerCompany buyerRegistration invoiceNumber
+  numberOfCards numberMade face { amount } amount { amount currency } gift { amount } finishedAt
+  keysExportedAt product { name } method { code } operator { name } keysExportedBy { name } }"""
 CREATE_BATCH = f"""mutation ($input: GiftCardBatchCreateInput!) {{
   giftCardBatchCreate(input: $input) {{ __typename
     ... on GiftCardBatchCreated {{ replayed batch {{ ...batch }} }}
+    ... on CardCapReached {{ limit {{ amount }} room {{ amount }} }}
+    ... on TransferNeeded {{ limit {{ amount }} }}
     ... on InvoiceAlreadyUsed {{ invoiceNumber }} ... on Problem {{ message }} }} }} {BATCH}"""
 ONE_BATCH = f"query ($id: ID!) {{ giftCardBatch(id: $id) {{ ...batch }} }} {BATCH}"
 BATCHES = f"""query ($product: ID) {{ giftCardBatches(productId: $product) {{

@@ -5,7 +5,7 @@ beside the order; from then on nothing but their keyed hashes is left.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -45,6 +45,7 @@ from app.services.links import SignedIn
 CARDS_MAX = 10_000
 PART_CARDS = 100
 COMPANY_CHARS_MAX = 120
+REGISTRATION_CHARS_MAX = 40
 INVOICE_CHARS_MAX = 64
 JOB = "gift_card_batch.part"
 PURPOSE = "gift card keys"
@@ -181,6 +182,7 @@ class Wanted:
     invoice_number: str
     method_code: str
     amount: int | None = None
+    buyer_registration: str | None = None
 
 
 class Created(NamedTuple):
@@ -217,10 +219,7 @@ async def create(
     actor.require(Permission.GIFT_CARDS_WRITE, perspective)
     # Their keys are cash for whoever has them: who may draft products may not make them alone.
     actor.require(Permission.ADJUSTMENTS_APPROVE, perspective)
-    if not 1 <= wanted.number_of_cards <= CARDS_MAX:
-        raise BadInput(f"numberOfCards must be between 1 and {CARDS_MAX}.")
-    company = checked_text("buyerCompany", wanted.buyer_company, at_most=COMPANY_CHARS_MAX)
-    invoice = checked_text("invoiceNumber", wanted.invoice_number, at_most=INVOICE_CHARS_MAX)
+    wanted = _checked(wanted)
     request = requests.Request(
         principal_id=actor.id,
         operation="giftCardBatchCreate",
@@ -230,8 +229,9 @@ async def create(
             "face": wanted.face,
             "currency": wanted.currency,
             "number": wanted.number_of_cards,
-            "company": company,
-            "invoice": invoice,
+            "company": wanted.buyer_company,
+            "registration": wanted.buyer_registration,
+            "invoice": wanted.invoice_number,
             "method": wanted.method_code,
             "amount": wanted.amount,
         },
@@ -261,8 +261,9 @@ async def create(
         group_id=product.group_id,
         perspective_id=perspective.id,
         product_id=product.id,
-        buyer_company=company,
-        invoice_number=invoice,
+        buyer_company=wanted.buyer_company,
+        buyer_registration=wanted.buyer_registration,
+        invoice_number=wanted.invoice_number,
         payment_method_id=method.id,
         currency=product.currency,
         face=wanted.face,
@@ -276,7 +277,7 @@ async def create(
         created_at=now,
     )  # fmt: skip
     if not await tx.changed(put_batch, **values_of(batch)):
-        raise InvoiceAlreadyUsed(invoice)
+        raise InvoiceAlreadyUsed(wanted.invoice_number)
     await audit.record(
         tx, actor, "gift_card_batch.create", object_kind="gift_card_batch", object_id=batch.id,
         node_id=perspective.id, now=now, product=product.id, number=batch.number_of_cards,
@@ -284,6 +285,23 @@ async def create(
     )  # fmt: skip
     await jobs.enqueue(tx, JOB, {"batch_id": batch.id}, now=now)
     return Created(batch, is_replay=False)
+
+
+def _checked(wanted: Wanted) -> Wanted:
+    """With the buyer and the invoice as they are kept. Raises `BadInput`."""
+    if not 1 <= wanted.number_of_cards <= CARDS_MAX:
+        raise BadInput(f"numberOfCards must be between 1 and {CARDS_MAX}.")
+    number = wanted.buyer_registration
+    if number is not None:
+        number = checked_text("buyerRegistration", number, at_most=REGISTRATION_CHARS_MAX)
+    return replace(
+        wanted,
+        buyer_company=checked_text("buyerCompany", wanted.buyer_company, at_most=COMPANY_CHARS_MAX),
+        buyer_registration=number,
+        invoice_number=checked_text(
+            "invoiceNumber", wanted.invoice_number, at_most=INVOICE_CHARS_MAX
+        ),
+    )
 
 
 async def work_on(tx: Transaction, *, batch_id: UUID, now: datetime) -> None:

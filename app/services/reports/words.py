@@ -91,6 +91,7 @@ LIMITS = {
     "day_max": "单日上限 Most of a day",
     "real_name_from": "实名起点 Real name from",
     "transfer_from": "转账起点 Transfer from",
+    "company_transfer_from": "单位转账起点 Company transfer from",
 }
 
 
