@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from app.core.db import Database, Transaction, statement
 from app.core.errors import Unauthenticated
+from app.models.gift_cards import GiftCardKind
 from app.models.ledger import AccountKind
 from app.models.operations import AuditRecord
 from app.models.staff import Permission
@@ -22,8 +23,11 @@ from app.services.links import SignedIn
 from app.services.reports.downloads import Asked, ReportFormat, ReportKind, link, use
 from app.services.tickets import TicketRefused
 from resolvers.root import admin_schema
+from tests.factories.adjustments import set_rules
 from tests.factories.back_office import ISSUER
 from tests.factories.cards import Counter, counter
+from tests.factories.gift_card_office import CREATE_BATCH, a_batch, a_gift_card_product
+from tests.factories.gift_cards import product_of, sold
 from tests.factories.ledger import nothing_moves
 from tests.factories.partners import partner, principal_of
 from tests.factories.reading import every
@@ -249,8 +253,51 @@ async def test_the_compliance_sheet_names_who_is_above_a_cap(running: Live) -> N
         }
     ]
     limits = {row["Limit"]: row["Amount"] for row in sheets["Limits"]}
+    assert limits["单位转账起点 Company transfer from"] == 5_000.0
     assert limits["记名卡余额上限 Registered card cap"] == 5_000.0
     assert limits["个人余额上限 Person cap"] == "无 None"
+
+
+async def test_the_compliance_sheet_names_gift_cards_and_who_bought_many(running: Live) -> None:
+    """TOP-11: as the report says it, number for number."""
+    till = running.till
+    await set_rules(till)
+    product = await product_of(till, denominations=[{"face": 1_200_00, "price": 1_000_00}])
+    await sold(till, product, 1_200_00)
+    bulk = await a_gift_card_product(till, GiftCardKind.ELECTRONIC)
+    await till.as_staff(CREATE_BATCH, input=a_batch(bulk, buyerRegistration="91310000MA1FL0XX0X"))
+    await set_rules(
+        till,
+        unregisteredCardCap=1_000_00,
+        realNameFrom=1_000_00,
+        orderMax=999_99,
+        companyTransferFrom=200_00,
+    )
+    report = await running.as_staff(COMPLIANCE, **asked_of(running))
+    (currency,) = report["currencies"]
+    (card,) = currency["giftCards"]
+    sale, batch = currency["giftCardPurchases"]
+    sheets = sheets_of(await fetch(running, await path_of(running, "COMPLIANCE")))
+    assert sheets["Gift cards above the cap"] == [
+        {
+            "Card number": card["cardNumber"],
+            "Holder": "王**",
+            "Currency": "CNY",
+            "Balance": 1_200.0,
+            "Cap": 1_000.0,
+        }
+    ]
+    purchases = sheets["Large gift card purchases"]
+    assert [
+        (row["Id"], row["Kind"], row["Card number"], row["Buyer"], row["Amount"])
+        for row in purchases
+    ] == [
+        (sale["id"], "收银台售卡 Sold at a till", card["cardNumber"], "王**", 1_000.0),
+        (batch["id"], "单位批量 Company, in bulk", "", "Hongqiao Trading", 250.0),
+    ]
+    assert [
+        (row["Transfer needed"], row["Payment method"], row["Above the most"]) for row in purchases
+    ] == [("否 No", "Cash", "是 Yes"), ("是 Yes", "Cash", "否 No")]
 
 
 async def test_a_sheet_says_what_it_is_of_whom_and_when(running: Live) -> None:

@@ -46,8 +46,7 @@ class Mutation:
     @strawberry.mutation(
         permission_classes=[Needs(Permission.SETTINGS_WRITE)],
         description="Replace the group's limits in a currency, all at once: null lifts one. They"
-        " hold for what comes; what is above one already stays, and of stored value"
-        " `complianceReport` lists it.",
+        " hold for what comes; what is above one already stays, and `complianceReport` lists it.",
     )
     async def group_rules_set(
         self,

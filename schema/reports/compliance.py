@@ -6,11 +6,28 @@ from typing import Self
 import strawberry
 
 from app.core.ids import type_id
-from app.services.reports import compliance
+from app.services.reports import beyond, compliance
+from app.services.reports.gift_card_limits import (
+    GiftCardAbove,
+    GiftCardPurchaseKind,
+    LargePurchase,
+)
 from schema.compliance import GroupRules
+from schema.enums import describe
 from schema.members import member_id_of
 from schema.reports.subjects import ReportSubject
 from schema.scalars import Long, Money
+
+describe(
+    GiftCardPurchaseKind,
+    "How gift cards were bought.",
+    {
+        "ORDER": "By a member's order, online or in the mall: all its cards together.",
+        "TILL": "A card that was sold at a till.",
+        "RECHARGE": "Money put on a card at a till.",
+        "BULK": "By a company's bulk order: all its cards together.",
+    },
+)
 
 
 @strawberry.type(description="A card that held more paid-in value than it may.")
@@ -94,6 +111,77 @@ class LargeTopUp:
         )
 
 
+@strawberry.type(description="A gift card that was worth more than one may be.")
+class GiftCardAboveCap:
+    gift_card_id: strawberry.ID = strawberry.field(description="The gift card, `gc_…`.")
+    card_number: str = strawberry.field(description="Its number.")
+    holder: str = strawberry.field(description="Who holds it now, masked; empty is nobody known.")
+    balance: Money = strawberry.field(description="What it was worth at the end, gift included.")
+    cap: Money = strawberry.field(description="What it may be worth.")
+
+    @classmethod
+    def of(cls, found: GiftCardAbove, currency: str) -> Self:
+        return cls(
+            gift_card_id=strawberry.ID(type_id("gc", found.gift_card_id)),
+            card_number=found.number,
+            holder=found.holder,
+            balance=Money.of(found.balance, currency),
+            cap=Money.of(found.cap, currency),
+        )
+
+
+@strawberry.type(description="What was paid at once for gift cards and reached a threshold.")
+class LargeGiftCardPurchase:
+    kind: GiftCardPurchaseKind = strawberry.field(description="How they were bought.")
+    id: strawberry.ID = strawberry.field(
+        description="The order, `ord_…`, the bulk order, `gcb_…`, or of what was done at a till the"
+        " transaction, `gct_…`."
+    )
+    bought_at: datetime = strawberry.field(description="When it was paid.")
+    card_number: str | None = strawberry.field(description="The gift card, at a till.")
+    buyer: str = strawberry.field(
+        description="Who bought them, masked; a company by its name. At a till it is whoever holds"
+        " the card now; empty is nobody known."
+    )
+    amount: Money = strawberry.field(description="What was paid.")
+    needs_real_name: bool = strawberry.field(
+        description="Whether the buyer's document had to be on record."
+    )
+    real_name_recorded_at: datetime | None = strawberry.field(
+        description="When it was recorded, of a company its registration number; null is never."
+    )
+    needs_transfer: bool = strawberry.field(
+        description="Whether it had to be paid by transfer, which companies must from another sum"
+        " on."
+    )
+    method_name: str | None = strawberry.field(description="The payment method, if it had one.")
+    provider: str | None = strawberry.field(description="The provider it was paid through.")
+    leaves_trace: bool = strawberry.field(
+        description="Whether it was paid in a way that a bank keeps trace of."
+    )
+    is_above_most: bool = strawberry.field(
+        description="Whether it is more than one purchase of a person may cost."
+    )
+
+    @classmethod
+    def of(cls, found: LargePurchase, currency: str) -> Self:
+        return cls(
+            kind=found.kind,
+            id=strawberry.ID(found.id),
+            bought_at=found.bought_at,
+            card_number=found.card_number,
+            buyer=found.buyer,
+            amount=Money.of(found.amount, currency),
+            needs_real_name=found.needs_real_name,
+            real_name_recorded_at=found.real_name_recorded_at,
+            needs_transfer=found.needs_transfer,
+            method_name=found.method_name,
+            provider=found.provider,
+            leaves_trace=found.leaves_trace,
+            is_above_most=found.is_above_most,
+        )
+
+
 @strawberry.type(description="A paid balance with an end, which there must be none of.")
 class ExpiringCash:
     card_id: strawberry.ID = strawberry.field(description="The card, `card_…`.")
@@ -113,7 +201,7 @@ class ExpiringCash:
         )
 
 
-_LISTED = f"the first {compliance.ROWS_MAX:,}"
+_LISTED = f"the first {beyond.ROWS_MAX:,}"
 _IN_ALL = "How many there are in all."
 
 
@@ -133,6 +221,16 @@ class CurrencyCompliance:
         f" {_LISTED}."
     )
     number_of_orders: Long = strawberry.field(description=_IN_ALL)
+    gift_cards: list[GiftCardAboveCap] = strawberry.field(
+        description="Gift cards above the cap of a card that is not registered at the end of the"
+        f" period, the fullest first; {_LISTED}."
+    )
+    number_of_gift_cards: Long = strawberry.field(description=_IN_ALL)
+    gift_card_purchases: list[LargeGiftCardPurchase] = strawberry.field(
+        description="What was paid at once for gift cards in the period, at or above the lowest"
+        f" threshold of its buyer, the largest first; {_LISTED}."
+    )
+    number_of_gift_card_purchases: Long = strawberry.field(description=_IN_ALL)
 
     @classmethod
     def of(cls, found: compliance.InCurrency) -> Self:
@@ -145,6 +243,12 @@ class CurrencyCompliance:
             number_of_persons=Long(found.persons.how_many),
             orders=[LargeTopUp.of(row, currency) for row in found.orders.rows],
             number_of_orders=Long(found.orders.how_many),
+            gift_cards=[GiftCardAboveCap.of(row, currency) for row in found.gift_cards.rows],
+            number_of_gift_cards=Long(found.gift_cards.how_many),
+            gift_card_purchases=[
+                LargeGiftCardPurchase.of(row, currency) for row in found.purchases.rows
+            ],
+            number_of_gift_card_purchases=Long(found.purchases.how_many),
         )
 
 
@@ -152,7 +256,7 @@ class CurrencyCompliance:
 class ComplianceReport:
     about: ReportSubject = strawberry.field(description="What it is about.")
     currencies: list[CurrencyCompliance] = strawberry.field(
-        description="For each currency the group's schemes are kept in."
+        description="For each currency the group's schemes and gift cards are kept in."
     )
     expiring_cash: list[ExpiringCash] = strawberry.field(
         description=f"Paid balances that would expire; {_LISTED}."

@@ -54,7 +54,11 @@ COMPLIANCE = """query ($at: ID!, $from: Date!, $to: Date!) {
       cards { cardNumber holder isRegistered balance { amount } cap { amount } } numberOfCards
       persons { holder cards balance { amount } cap { amount } } numberOfPersons
       orders { orderId cardNumber holder amount { amount } needsRealName realNameRecordedAt
-        needsTransfer methodName provider leavesTrace isAboveMost } numberOfOrders }
+        needsTransfer methodName provider leavesTrace isAboveMost } numberOfOrders
+      giftCards { giftCardId cardNumber holder balance { amount } cap { amount } } numberOfGiftCards
+      giftCardPurchases { kind id boughtAt cardNumber buyer amount { amount } needsRealName
+        realNameRecordedAt needsTransfer methodName provider leavesTrace isAboveMost }
+      numberOfGiftCardPurchases }
     expiringCash { cardNumber holder amount { amount currency } expiresAt } numberOfExpiring } }"""
 COUPONS = """query ($at: ID!, $from: Date!, $to: Date!, $by: CouponGrouping!) {
   couponReport(perspectiveId: $at, from: $from, to: $to, groupBy: $by) {

@@ -1,19 +1,18 @@
 """What an auditor of prepaid cards asks: who is above a cap, who is behind large sums (TOP-11).
 
 Balances are those at the end of the period, added up from the entries. Whether a card is a
-registered one, and whether a paid balance could expire, is as it is now.
+registered one, and whether a paid balance could expire, is as it is now. Of gift cards
+`gift_card_limits` answers the same.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, and_, bindparam, case, cast, literal_column, or_
 from sqlmodel import col, func, select
 
-from app.core.crypto import masked_name
 from app.core.db import Transaction, any_of, statement
 from app.models.cards import Card
 from app.models.compliance import GroupRules, RealName
@@ -24,15 +23,21 @@ from app.models.organisation import PaymentMethod
 from app.models.top_ups import TopUpOrder
 from app.services import compliance, schemes
 from app.services.actors import Actor
+from app.services.reports import gift_card_limits
+from app.services.reports.beyond import (
+    ROWS_MAX,
+    Listed,
+    documented_at,
+    how_many,
+    listed,
+    lowest,
+    masked,
+    reaches,
+)
+from app.services.reports.gift_card_limits import GiftCardAbove, LargePurchase
 from app.services.reports.subjects import Subject, subject
 from app.services.reports.top_ups import credited, provider_of_order, within
 
-ROWS_MAX = 1_000
-"""Of each list; how many there are in all is told beside it."""
-
-T = TypeVar("T")
-
-_how_many = func.count().over().label("how_many")
 _has_document = select(RealName.id).where(col(RealName.member_id) == col(Member.id)).exists()
 _has_phone = (
     select(Identity.id)
@@ -129,7 +134,7 @@ cards_above = statement(
             Member.name,
             case((is_registered, 1), else_=0).label("is_registered"),
             _paid_in.c.balance,
-            _how_many,
+            how_many,
         )  # type: ignore[call-overload]  # SQLModel types up to four columns
     )
     .where(_paid_in.c.balance > _cap)
@@ -144,25 +149,13 @@ persons_above = statement(
             Member.name,
             func.count().label("cards"),
             cast(_of_person, BigInteger).label("balance"),
-            _how_many,
+            how_many,
         )  # type: ignore[call-overload]  # SQLModel types up to four columns
     )
     .group_by(col(Member.id), col(Member.name))
     .having(_of_person > _limit("person_cap"))
     .order_by(_of_person.desc(), col(Member.id)),
     into=_Person,
-)
-# The record of whoever the holder was merged into counts as well.
-_documented_at = (
-    select(func.min(RealName.recorded_at))
-    .where(
-        or_(
-            col(RealName.member_id) == col(Member.id),
-            col(RealName.member_id) == col(Member.merged_into_id),
-        )
-    )
-    .correlate(Member)
-    .scalar_subquery()
 )
 large_orders = statement(
     credited(
@@ -171,11 +164,11 @@ large_orders = statement(
         Card.number,
         Member.name,
         TopUpOrder.amount,
-        _documented_at.label("documented_at"),
+        documented_at.label("documented_at"),
         col(PaymentMethod.name).label("method_name"),
         PaymentMethod.moves_by_transfer,
         provider_of_order.label("provider"),
-        _how_many,
+        how_many,
     )
     .join(Card, col(Card.id) == col(TopUpOrder.card_id))
     .join(Member, col(Member.id) == col(Card.member_id))
@@ -198,7 +191,7 @@ expiring_cash = statement(
         col(Account.unit).label("currency"),
         Lot.remaining,
         Lot.expires_at,
-        _how_many,
+        how_many,
     )  # type: ignore[call-overload]  # SQLModel types up to four columns
     .select_from(Lot)
     .join(Account, col(Account.id) == col(Lot.account_id))
@@ -214,14 +207,6 @@ expiring_cash = statement(
     .limit(ROWS_MAX),
     into=_Lot,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """The first of a list, and how many there are in all."""
-
-    rows: list[T]
-    how_many: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +272,8 @@ class InCurrency:
     cards: Listed[CardAbove]
     persons: Listed[PersonAbove]
     orders: Listed[LargeOrder]
+    gift_cards: Listed[GiftCardAbove]
+    purchases: Listed[LargePurchase]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,18 +304,19 @@ async def of(tx: Transaction, about: Subject) -> Compliance:
     in_group = await tx.all(schemes.schemes_of_group, group_id=about.perspective.group_id)
     group_scheme_ids = [scheme.id for scheme in in_group]
     # A store sees orders of its group's schemes, and with them their currencies' thresholds.
-    currencies = sorted({scheme.currency for scheme in in_group})
+    sold_in = await gift_card_limits.currencies(tx, about)
+    currencies = sorted({scheme.currency for scheme in in_group}.union(sold_in))
     found = [await _in_currency(tx, about, currency, group_scheme_ids) for currency in currencies]
     lots = await tx.all(expiring_cash, scheme_ids=about.scheme_ids)
     return Compliance(
         about=about,
         currencies=found,
-        expiring=_listed(
+        expiring=listed(
             lots,
             lambda row: ExpiringCash(
                 card_id=row.card_id,
                 card_number=row.number,
-                holder=_masked(row.name),
+                holder=masked(row.name),
                 currency=row.currency,
                 amount=row.remaining,
                 expires_at=row.expires_at,
@@ -349,23 +337,25 @@ async def _in_currency(
         cards=await _cards(tx, rules, balances),
         persons=await _persons(tx, rules, balances),
         orders=await _orders(tx, rules, about, group_scheme_ids),
+        gift_cards=await gift_card_limits.above(tx, rules, about),
+        purchases=await gift_card_limits.purchases(tx, rules, about),
     )
 
 
 async def _cards(tx: Transaction, rules: GroupRules, balances: dict[str, Any]) -> Listed[CardAbove]:
     caps = {1: rules.registered_card_cap, 0: rules.unregistered_card_cap}
-    lowest = _lowest(*caps.values())
-    if lowest is None:
+    above = lowest(*caps.values())
+    if above is None:
         return Listed([], 0)
     rows = await tx.all(
-        cards_above, registered_cap=caps[1], unregistered_cap=caps[0], above=lowest, **balances
+        cards_above, registered_cap=caps[1], unregistered_cap=caps[0], above=above, **balances
     )
-    return _listed(
+    return listed(
         rows,
         lambda row: CardAbove(
             card_id=row.card_id,
             number=row.number,
-            holder=_masked(row.name),
+            holder=masked(row.name),
             is_registered=bool(row.is_registered),
             balance=row.balance,
             cap=caps[row.is_registered] or 0,
@@ -380,11 +370,11 @@ async def _persons(
     if cap is None:
         return Listed([], 0)
     rows = await tx.all(persons_above, person_cap=cap, above=0, **balances)
-    return _listed(
+    return listed(
         rows,
         lambda row: PersonAbove(
             member_id=row.member_id,
-            holder=_masked(row.name),
+            holder=masked(row.name),
             cards=row.cards,
             balance=row.balance,
             cap=cap,
@@ -396,7 +386,7 @@ async def _orders(
     tx: Transaction, rules: GroupRules, about: Subject, group_scheme_ids: list[UUID]
 ) -> Listed[LargeOrder]:
     most = None if rules.order_max is None else rules.order_max + 1
-    at_least = _lowest(rules.real_name_from, rules.transfer_from, most)
+    at_least = lowest(rules.real_name_from, rules.transfer_from, most)
     if at_least is None:
         return Listed([], 0)
     rows = await tx.all(
@@ -407,36 +397,20 @@ async def _orders(
         starts_at=about.period.starts_at,
         **within(about),
     )
-    return _listed(
+    return listed(
         rows,
         lambda row: LargeOrder(
             order_id=row.id,
             credited_at=row.credited_at,
             card_number=row.number,
-            holder=_masked(row.name),
+            holder=masked(row.name),
             amount=row.amount,
-            needs_real_name=_reaches(row.amount, rules.real_name_from),
+            needs_real_name=reaches(row.amount, rules.real_name_from),
             real_name_recorded_at=row.documented_at,
-            needs_transfer=_reaches(row.amount, rules.transfer_from),
+            needs_transfer=reaches(row.amount, rules.transfer_from),
             method_name=row.method_name,
             provider=row.provider,
             leaves_trace=row.provider is not None or bool(row.moves_by_transfer),
-            is_above_most=_reaches(row.amount, most),
+            is_above_most=reaches(row.amount, most),
         ),
     )
-
-
-def _listed(rows: Sequence[Any], shown: Callable[[Any], T]) -> Listed[T]:
-    return Listed([shown(row) for row in rows], rows[0].how_many if rows else 0)
-
-
-def _lowest(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _reaches(amount: int, threshold: int | None) -> bool:
-    return threshold is not None and amount >= threshold
-
-
-def _masked(name: str | None) -> str:
-    return masked_name(name) if name else ""

@@ -11,6 +11,7 @@ from app.core.tables import Cell, Column, Document, Row, Table
 from app.models.cards import Scheme
 from app.services import organisation
 from app.services.reports import (
+    beyond,
     compliance,
     coupon_tables,
     coupons,
@@ -177,6 +178,10 @@ def _ruled_money(amount: Callable[[Any], int]) -> Callable[[Any], Cell]:
     return money_of(lambda each: amount(each.row), lambda each: each.currency)
 
 
+def _moment(title: str, moment: Callable[[Any], Any]) -> Field:
+    return Field(title, lambda each: local(moment(each.row), each.about.period.zone), MOMENT_CHARS)
+
+
 _HOLDER = Field(words.HOLDER, lambda each: each.row.holder)
 _CURRENCY = Field(words.CURRENCY, lambda each: each.currency)
 _CASH = Field(words.CASH, _ruled_money(lambda row: row.balance))
@@ -198,23 +203,11 @@ PERSONS_ABOVE = (
     _CASH,
     _CAP,
 )
-LARGE_ORDERS = (
-    Field("订单 Order", lambda each: type_id("top", each.row.order_id), ID_CHARS),
-    Field(
-        "到账时间 Credited at",
-        lambda each: local(each.row.credited_at, each.about.period.zone),
-        MOMENT_CHARS,
-    ),
-    Field(words.CARD_NUMBER, lambda each: each.row.card_number),
-    _HOLDER,
+_ASKED_FOR = (
     _CURRENCY,
     _AMOUNT,
     Field("须实名 Real name needed", lambda each: words.yes(each.row.needs_real_name)),
-    Field(
-        "实名登记时间 Real name recorded",
-        lambda each: local(each.row.real_name_recorded_at, each.about.period.zone),
-        MOMENT_CHARS,
-    ),
+    _moment("实名登记时间 Real name recorded", lambda row: row.real_name_recorded_at),
     Field("须转账 Transfer needed", lambda each: words.yes(each.row.needs_transfer)),
     Field(
         "支付方式 Payment method",
@@ -224,16 +217,34 @@ LARGE_ORDERS = (
     Field("可追溯 Leaves a trace", lambda each: words.yes(each.row.leaves_trace)),
     Field("超单笔上限 Above the most", lambda each: words.yes(each.row.is_above_most)),
 )
+LARGE_ORDERS = (
+    Field("订单 Order", lambda each: type_id("top", each.row.order_id), ID_CHARS),
+    _moment("到账时间 Credited at", lambda row: row.credited_at),
+    Field(words.CARD_NUMBER, lambda each: each.row.card_number),
+    _HOLDER,
+    *_ASKED_FOR,
+)
+GIFT_CARDS_ABOVE = (
+    Field(words.CARD_NUMBER, lambda each: each.row.number, NAME_CHARS),
+    _HOLDER,
+    _CURRENCY,
+    Field("余额 Balance", _ruled_money(lambda row: row.balance)),
+    _CAP,
+)
+LARGE_PURCHASES = (
+    Field("编号 Id", lambda each: each.row.id, ID_CHARS),
+    Field("类型 Kind", lambda each: words.PURCHASES[each.row.kind], NAME_CHARS),
+    _moment("购买时间 Bought at", lambda row: row.bought_at),
+    Field(words.CARD_NUMBER, lambda each: each.row.card_number, NAME_CHARS),
+    Field("购卡人 Buyer", lambda each: each.row.buyer, NAME_CHARS),
+    *_ASKED_FOR,
+)
 EXPIRING = (
     Field(words.CARD_NUMBER, lambda each: each.row.card_number),
     _HOLDER,
     _CURRENCY,
     _AMOUNT,
-    Field(
-        "到期 Expires at",
-        lambda each: local(each.row.expires_at, each.about.period.zone),
-        MOMENT_CHARS,
-    ),
+    _moment("到期 Expires at", lambda row: row.expires_at),
 )
 
 
@@ -242,11 +253,7 @@ def _order_money(amount: Callable[[top_ups.OrderRow], int]) -> Callable[[Any], C
 
 
 ORDERS = (
-    Field(
-        "到账时间 Credited at",
-        lambda each: local(each.row.credited_at, each.about.period.zone),
-        MOMENT_CHARS,
-    ),
+    _moment("到账时间 Credited at", lambda row: row.credited_at),
     Field("订单 Order", lambda each: type_id("top", each.row.id), ID_CHARS),
     Field(words.SCHEME, lambda each: each.scheme_name, NAME_CHARS),
     Field(words.CARD_NUMBER, lambda each: each.row.card_number),
@@ -261,11 +268,7 @@ ORDERS = (
     summed("赠送金 Bonus", _order_money(lambda row: row.bonus)),
     summed("积分 Points", lambda each: each.row.points),
     Field("状态 State", lambda each: words.STATES[each.row.state]),
-    Field(
-        "退款时间 Refunded at",
-        lambda each: local(each.row.ended_at, each.about.period.zone),
-        MOMENT_CHARS,
-    ),
+    _moment("退款时间 Refunded at", lambda row: row.ended_at),
     Field(
         "退款方式 Refunded by",
         lambda each: words.ROUTES[each.row.refund_route] if each.row.refund_route else None,
@@ -428,6 +431,8 @@ def _compliance(found: compliance.Compliance) -> list[Table]:
         beyond("超限卡 Cards above the cap", CARDS_ABOVE, "cards"),
         beyond("超限个人 Persons above the cap", PERSONS_ABOVE, "persons"),
         beyond("大额充值 Large top-ups", LARGE_ORDERS, "orders"),
+        beyond("超限礼品卡 Gift cards above the cap", GIFT_CARDS_ABOVE, "gift_cards"),
+        beyond("大额购卡 Large gift card purchases", LARGE_PURCHASES, "purchases"),
         table_of(
             "会过期的本金 Cash that expires",
             EXPIRING,
@@ -443,4 +448,4 @@ def _limit(currency: str, amount: int | None) -> Cell:
 
 def _how_many(numbers: Iterable[int]) -> str:
     total = sum(numbers)
-    return f"共 {total:,} 条，最多列出 {compliance.ROWS_MAX:,} 条。 {total:,} in all."
+    return f"共 {total:,} 条，最多列出 {beyond.ROWS_MAX:,} 条。 {total:,} in all."

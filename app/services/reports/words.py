@@ -4,6 +4,7 @@ from app.models.ledger import PostingKind
 from app.models.payments import RefundRoute
 from app.models.scopes import Channel
 from app.models.top_ups import TopUpSource, TopUpState
+from app.services.reports.gift_card_limits import GiftCardPurchaseKind
 from app.services.reports.top_ups import Grouping
 
 SCHEME = "卡方案 Scheme"
@@ -92,6 +93,12 @@ LIMITS = {
     "real_name_from": "实名起点 Real name from",
     "transfer_from": "转账起点 Transfer from",
     "company_transfer_from": "单位转账起点 Company transfer from",
+}
+PURCHASES = {
+    GiftCardPurchaseKind.ORDER: "订单 Order",
+    GiftCardPurchaseKind.TILL: "收银台售卡 Sold at a till",
+    GiftCardPurchaseKind.RECHARGE: "充值 Recharge",
+    GiftCardPurchaseKind.BULK: "单位批量 Company, in bulk",
 }
 
 
