@@ -18,6 +18,7 @@ from app.models.gift_cards import GiftCard, GiftCardKind, GiftCardProduct
 from app.models.ledger import Account, AccountKind
 from app.models.points_mall import MallItem
 from app.models.sessions import PrincipalKind
+from app.services.gift_cards.pricing import CustomAmount
 from tests.factories import coupons, gift_card_office, gift_cards, points_mall
 from tests.factories.adjustments import PROPOSE, propose, set_rules
 from tests.factories.cards import Counter, counter
@@ -224,8 +225,12 @@ class Shop:
         return Operation("gift_move", gift_cards.MOVE, asked, PrincipalKind.MEMBER)
 
     def gift_batch(self, random: Random, cards: int | None = None) -> Operation:
+        # Cards of 4.00, so that a thousand of them may be paid in cash.
         asked = gift_card_office.a_batch(
-            self.bulk, numberOfCards=cards or random.randrange(1, 150), amount=None
+            self.bulk,
+            face={"amount": 4_00, "currency": "CNY"},
+            numberOfCards=cards or random.randrange(1, 150),
+            amount=None,
         )
         return Operation("gift_batch", gift_card_office.CREATE_BATCH, asked)
 
@@ -321,7 +326,9 @@ async def a_shop(database: Database) -> Shop:
         plan_id=(await plan_of(till))["id"],
         package=await package_of(till, contents=gifts),
         product=product,
-        bulk=await gift_card_office.a_gift_card_product(till, GiftCardKind.ELECTRONIC),
+        bulk=await gift_card_office.a_gift_card_product(
+            till, GiftCardKind.ELECTRONIC, custom_amount=CustomAmount(1_00, 1_000_00)
+        ),
         card=await gift_cards.sold(till, product, FACE),
         item=await points_mall.listed(till, stock=STOCK),
         template=template,

@@ -198,6 +198,7 @@ class Load:
                 self._took(operation, await ask(operation))
 
     def _took(self, operation: Operation, answer: Any) -> None:
+        assert "replayed" in answer, f"{operation.name} was refused: {answer}"
         self.answered.append((operation, answer))
         self.heard(operation, answer)
         self._told.set()
