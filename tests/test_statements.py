@@ -4,6 +4,7 @@ import importlib
 import json
 import pkgutil
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -77,6 +78,27 @@ async def test_sqlite_scans_no_growing_table(sqlite_engine: Engine) -> None:
                 scans.append(f"{statement.declared_in}: {detail}: {prepared.sql}")
     connection.close()
     assert scans == []
+
+
+@pytest.mark.parametrize("table", ["cards", "members"])
+async def test_sqlite_finds_merged_records_once_it_has_counted_that_there_are_none(
+    sqlite_engine: Engine, tmp_path: Path, table: str
+) -> None:
+    """ANALYZE says of an index full of NULL that all rows are alike: as if a scan were better."""
+    url = await sqlite_engine.make(tmp_path)
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    connection.execute("PRAGMA foreign_keys = off")
+    connection.execute("PRAGMA ignore_check_constraints = on")
+    columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    needed = [name for _, name, _, is_needed, _, _ in columns if is_needed]
+    row = f"INSERT INTO {table} ({', '.join(needed)}) VALUES ({', '.join('?' * len(needed))})"
+    connection.executemany(row, [[f"{number}"] * len(needed) for number in range(2_000)])
+    connection.execute("ANALYZE")
+    plan = connection.execute(
+        f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE id = ? OR merged_into_id = ?", ["7", "7"]
+    ).fetchall()
+    connection.close()
+    assert [detail for *_, detail in plan if detail.startswith("SCAN")] == []
 
 
 async def test_postgresql_scans_no_growing_table(postgresql_engine: Engine) -> None:

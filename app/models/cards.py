@@ -16,6 +16,7 @@ from app.models.tiers import AfterTierExpiry, OnGrowthChange, TierCondition
 
 _in_hand = text("status <> 'MERGED' AND status <> 'REFUNDED'")
 _tier_expires = text("growth_tier_expires_at IS NOT NULL")
+_is_merged = text("merged_into_id IS NOT NULL")
 
 
 def _no() -> Any:
@@ -193,6 +194,13 @@ class Card(Row, table=True):
         # Recomputing a scheme's tiers, and lists filtered by scheme, go by it.
         Index("ix_cards_scheme", "scheme_id", "id"),
         Index("ix_cards_group", "group_id", "id"),
+        # Few are merged: an index full of NULL looks useless to SQLite once it has counted them.
+        Index(
+            "ix_cards_merged_into_id",
+            "merged_into_id",
+            sqlite_where=_is_merged,
+            postgresql_where=_is_merged,
+        ),
         Index("ix_cards_issuing_store", "issuing_store_id", "id"),
         Index(
             "ix_cards_tier_expiring",
@@ -210,7 +218,7 @@ class Card(Row, table=True):
     serial: int = Field(unique=True)
     number: str = Field(max_length=16, unique=True)
     status: CardStatus = Field(default=CardStatus.NORMAL, sa_type=Choice(CardStatus))
-    merged_into_id: UUID | None = Field(default=None, foreign_key="cards.id", index=True)
+    merged_into_id: UUID | None = Field(default=None, foreign_key="cards.id")
     has_absorbed: bool = False
     issuing_store_id: UUID | None = Field(default=None, foreign_key="nodes.id")
     issued_at: datetime = Field(sa_type=UtcDateTime)

@@ -13,6 +13,7 @@ from app.core.personal import Personal
 from app.models.base import Row
 
 _waits_for_its_index = text("name IS NOT NULL AND name_index IS NULL")
+_is_merged = text("merged_into_id IS NOT NULL")
 
 
 class MemberStatus(StrEnum):
@@ -38,6 +39,13 @@ class Member(Row, table=True):
     # Pages of a group's members, the newest first, without sorting all of them.
     __table_args__ = (
         Index("ix_members_group", "group_id", "id"),
+        # Few are merged: an index full of NULL looks useless to SQLite once it has counted them.
+        Index(
+            "ix_members_merged_into_id",
+            "merged_into_id",
+            sqlite_where=_is_merged,
+            postgresql_where=_is_merged,
+        ),
         Index("ix_members_name", "group_id", "name_index", "id"),
         Index("ix_members_recruitment_store", "recruitment_store_id", "id"),
         # Names written before names had an index: a duty gives them theirs, then this is empty.
@@ -51,7 +59,7 @@ class Member(Row, table=True):
 
     group_id: UUID = Field(foreign_key="nodes.id")
     status: MemberStatus = Field(default=MemberStatus.ACTIVE, sa_type=Choice(MemberStatus))
-    merged_into_id: UUID | None = Field(default=None, foreign_key="members.id", index=True)
+    merged_into_id: UUID | None = Field(default=None, foreign_key="members.id")
     name: str | None = Field(default=None, sa_type=Personal("members.name"))
     name_index: str | None = Field(default=None, max_length=64)
     gender: Gender | None = Field(default=None, sa_type=Choice(Gender))
